@@ -1,0 +1,198 @@
+"""Language models for Python: :func:`load`, and the cache behind it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from irsql.runtime import generate as generation
+from irsql.runtime.errors import UserError
+from irsql.runtime.session import Model as Model_
+from irsql.runtime.session import TokenSequence
+
+if TYPE_CHECKING:
+    from irsql.ir.instruments.base import Instrument
+    from irsql.targets.program import Program
+
+TARGETS = ("duckdb",)
+"""Targets that have a driver."""
+
+__all__ = ["Model", "TokenSequence", "load"]
+
+
+class Model(Model_):
+    """A language model in a database, ready to generate; see :func:`load`."""
+
+    def generate(
+        self,
+        prompt: str | None = None,
+        *,
+        prompt_ids: Iterable[int] | None = None,
+        max_new_tokens: int = 128,
+        temperature: float | None = None,
+        seed: int = 0,
+        stop_ids: Iterable[int] | None = None,
+        resume: int | None = None,
+        keep: bool = False,
+    ) -> generation.Generation:
+        """Continue a prompt, token by token.
+
+        Parameters are those of :func:`irsql.runtime.generate.generate`.
+
+        Returns
+        -------
+        irsql.runtime.generate.Generation
+            Iterate over it: each piece has ``id`` and ``text``; afterwards it has all ``ids``, ``text``, ``timings``.
+        """
+        return generation.generate(
+            self,
+            prompt,
+            prompt_ids,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+            stop_ids=stop_ids,
+            resume=resume,
+            keep=keep,
+        )
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    db: str | os.PathLike[str] = ":memory:",
+    target: str = "duckdb",
+    capture: Literal["fused", "aten"] = "fused",
+    threads: int | None = None,
+    memory_limit: str | None = None,
+    progress: bool | None = None,
+    instruments: Sequence[Instrument] = (),
+) -> Model:
+    """Open a language model.
+
+    Parameters
+    ----------
+    path
+        A database that ``irsql load`` wrote, or a Hugging Face folder: that is compiled and loaded into the cache once.
+    db
+        Where the state of sequences lives: a file, or memory.
+    target
+        The engine.
+    capture
+        Recipe for a folder: ``fused`` or ``aten``.
+    threads, memory_limit
+        Options of the engine.
+    progress
+        Show a bar while loading; by default on a terminal.
+    instruments
+        Watch the passes; a folder is then compiled even if the cache has it.
+
+    Raises
+    ------
+    UserError, irsql.targets.errors.EngineError, irsql.frontend.checkpoint.CheckpointError
+        With one clear sentence.
+    """
+    check_target(target)
+    source = Path(path)
+    if not source.exists():
+        raise UserError(f"there is no {source}: give a model folder or a loaded database")
+    file = cached(source, capture, progress, instruments) if source.is_dir() else source
+    return Model.open(file, state=db, threads=threads, memory_limit=memory_limit)
+
+
+def check_target(target: str) -> None:
+    """Whether a target can run.
+
+    Raises
+    ------
+    UserError
+        If there is no driver for it.
+    """
+    if target not in TARGETS:
+        raise UserError(f"the target {target!r} is not available: choose {' or '.join(TARGETS)}")
+
+
+def cache_folder() -> Path:
+    """Where models given as folders are kept: ``IRSQL_CACHE``, or the user's cache folder."""
+    given = os.environ.get("IRSQL_CACHE")
+    if given:
+        return Path(given)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "irsql"
+
+
+def cached(
+    folder: Path,
+    capture: Literal["fused", "aten"] = "fused",
+    progress: bool | None = None,
+    instruments: Sequence[Instrument] = (),
+) -> Path:
+    """The loaded database of a folder, made if the cache has none for its content and this irsql.
+
+    With instruments the folder is compiled in any case.
+    """
+    from irsql.frontend.checkpoint import Checkpoint
+    from irsql.runtime.load import load as load_database
+
+    checkpoint = Checkpoint.open(folder)
+    base = cache_folder()
+    file = base / f"{_key(folder, checkpoint.fingerprint(), capture)}.db"
+    if file.exists() and not instruments:
+        return file
+    program = compile_folder(folder, capture, instruments)
+    if file.exists():
+        return file
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the cache folder {base} cannot be made: {error.strerror}; set IRSQL_CACHE") from error
+    size = sum(info.nbytes for info in checkpoint.tensors.values())
+    print(
+        f"irsql: loading {size / 1e6:.0f} MB of {folder} into the cache, {file} (once; `irsql load` chooses the place)",
+        file=sys.stderr,
+    )
+    return load_database(program, checkpoint, file, progress=progress, force=True)
+
+
+def compile_folder(
+    folder: Path, capture: Literal["fused", "aten"] = "fused", instruments: Sequence[Instrument] = ()
+) -> Program:
+    """The program of a model folder; only its configuration is read.
+
+    Raises
+    ------
+    UserError
+        If transformers is not installed.
+    """
+    from irsql.compile import compile_model
+
+    try:
+        return compile_model(folder, capture=capture, instruments=instruments).program
+    except ModuleNotFoundError as error:
+        if error.name != "transformers":
+            raise
+        raise UserError("capturing a model folder needs transformers: pip install 'irsql[hf]'") from error
+
+
+def _key(folder: Path, fingerprint: str, capture: str) -> str:
+    """What the cached database depends on: weights, the other files of the folder, the recipe, and this code."""
+    digest = hashlib.sha256(f"{fingerprint} {capture}".encode())
+    for name in ("config.json", "generation_config.json", "tokenizer.json"):
+        file = folder / name
+        digest.update(file.read_bytes() if file.is_file() else b"-")
+    package = Path(__file__).parent
+    for source in sorted(p for p in package.glob("**/*.py")):
+        digest.update(source.read_bytes())
+    for linked in ("dialects", "passes"):
+        for source in sorted((package / linked).resolve().glob("**/*.py")):
+            digest.update(source.read_bytes())
+    return f"{folder.resolve().name}-{digest.hexdigest()[:20]}"

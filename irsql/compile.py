@@ -1,0 +1,299 @@
+"""From a module or a checkpoint folder to a program: capture, passes, emission.
+
+:func:`compile` makes a callable of any module; :func:`compile_model` a language model's program with prefill, decode
+and sampling, without reading a weight.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import attrs
+import numpy as np
+
+from irsql.dialects.tir import interp as _interp  # noqa: F401  (registers the interpreter)
+from irsql.dialects.tir import ops as ti
+from irsql.dialects.tir.sampling import build_greedy, build_sample
+from irsql.ir.core import Func, IRError, Module, Op, Value
+from irsql.ir.instruments.base import Instrument
+from irsql.ir.interp import Interpreter
+from irsql.ir.pipeline import PassManager, parse_pipeline
+from irsql.ir.printer import print_op
+from irsql.ir.target import attach
+from irsql.targets.base import Backend, backend, emit_program
+from irsql.targets.program import ConstantData, LoadStep, Program
+
+if TYPE_CHECKING:
+    from irsql.frontend.captured import Captured
+
+TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,merge-contractions,canonicalise,cse,"
+       "fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")
+REL = ("convert-tir-to-rel,prune-columns,cse,dce,select-layout,apply-layout,tile-storage,sink-unpack,cancel-pack,"
+       "legalise,cse,dce")
+SQL = "convert-rel-to-sql,inline-ctes,materialise"
+
+
+def pipeline(layout: str = "") -> str:
+    """The default pipeline as text; ``layout`` are options of ``select-layout``."""
+    rel = REL.replace("select-layout", f"select-layout{{{layout}}}") if layout else REL
+    return ",".join((TIR, rel, SQL))
+
+
+@attrs.define
+class Compilation:
+    """A module on its way: the IR of every stage as text, and the program.
+
+    Attributes
+    ----------
+    module
+        The IR at its last stage.
+    program
+        What the runtime takes.
+    stages
+        Stage to the text of the module when it left it.
+    """
+
+    module: Module
+    program: Program
+    stages: dict[str, str]
+
+
+def lower(module: Module, to: Backend, instruments: Sequence[Instrument] = (), text: str | None = None,
+          keep_text: bool = False) -> dict[str, str]:
+    """Run the default (or a given) pipeline on a tir module in place.
+
+    Returns
+    -------
+    dict
+        The text of the module as it entered each next stage, if ``keep_text``.
+    """
+    attach(module, to.target)
+    stages: dict[str, str] = {}
+    watch = _StageTexts(stages) if keep_text else None
+    PassManager(parse_pipeline(text or pipeline()), [*instruments, *([watch] if watch else [])]).run(module)
+    if keep_text:
+        stages[str(module.attrs_["stage"])] = print_op(module)
+    return stages
+
+
+class _StageTexts(Instrument):
+    """Keeps the module's text just before a conversion."""
+
+    def __init__(self, stages: dict[str, str]) -> None:
+        self.stages = stages
+
+    def before_pass(self, run: Any) -> None:
+        if run.pass_.changes_stage():
+            self.stages[str(run.module.attrs_["stage"])] = print_op(run.module)
+
+
+def load_steps(load: Func | None, evaluate: Callable[[Value], np.ndarray[Any, Any]]) -> tuple[
+        dict[str, tuple[LoadStep, ...]], dict[str, ConstantData]]:
+    """What the loader does for each ``tir.store``: a stack program, its constants beside it.
+
+    What is not a parameter, a concatenation or a permutation is computed here and becomes a constant.
+    """
+    steps: dict[str, tuple[LoadStep, ...]] = {}
+    constants: dict[str, ConstantData] = {}
+
+    def constant(value: Value) -> list[LoadStep]:
+        name = f"c{len(constants)}"
+        constants[name] = ConstantData.of(evaluate(value))
+        return [LoadStep("constant", name)]
+
+    def of(value: Value) -> list[LoadStep]:
+        op = value.owner
+        if isinstance(op, ti.Parameter):
+            return [LoadStep("parameter", op.parameter)]
+        if isinstance(op, ti.Concat):
+            return [s for v in op.inputs for s in of(v)] + [LoadStep("concat", ints=(op.axis, len(op.inputs)))]
+        if (isinstance(op, ti.Map) and len(op.inputs) == 1
+                and op.body.block.terminator.operands == tuple(op.body.block.args)):
+            order = [getattr(e, "index", None) for e in op.maps[0].results]
+            rank = ti.tensor(op.result).rank
+            if sorted(x for x in order if x is not None) == list(range(rank)) and None not in order:
+                inverse = tuple(order.index(i) for i in range(len(order)))
+                return [*of(op.inputs[0]), LoadStep("permute", ints=inverse)]
+        return constant(value)
+
+    for op in load.block.ops if load else ():
+        if isinstance(op, ti.Store):
+            steps[op.store] = tuple(of(op.x))
+    return steps, constants
+
+
+def _evaluator(module: Module, weights: Mapping[str, Any] | None) -> Callable[[Value], np.ndarray[Any, Any]]:
+    """Computes load-time values: from constants alone, or from a module's weights where they are at hand."""
+
+    def evaluate(value: Value) -> np.ndarray[Any, Any]:
+        ops: dict[Op, None] = {}
+
+        def visit(v: Value) -> None:
+            assert isinstance(v.owner, Op)
+            for operand in v.owner.operands:
+                visit(operand)
+            ops[v.owner] = None
+
+        visit(value)
+        needed = [op.parameter for op in ops if isinstance(op, ti.Parameter)]
+        if needed and weights is None:
+            owner = value.owner
+            raise IRError(f"@load computes {owner.name if isinstance(owner, Op) else 'a value'} of "
+                          f"{', '.join(needed)}, which the loader cannot stream",
+                          owner if isinstance(owner, Op) else None)
+        func = Func.build("evaluate", [])
+        mapping: dict[Value, Value] = {}
+        for op in ops:
+            func.block.append(op.clone(mapping))
+        func.ret(mapping[value])
+        scratch = Module.empty(stage="tir")
+        scratch.add(func)
+        parameters = {n: weights[n] for n in needed} if weights is not None else {}
+        return cast("np.ndarray[Any, Any]", Interpreter(scratch, parameters).run("evaluate", [])[0])
+
+    return evaluate
+
+
+class _LoadSteps(Instrument):
+    """Reads ``@load`` when it is still tensors."""
+
+    def __init__(self, weights: Mapping[str, Any] | None) -> None:
+        self.weights = weights
+        self.steps: dict[str, tuple[LoadStep, ...]] = {}
+        self.constants: dict[str, ConstantData] = {}
+
+    def before_pass(self, run: Any) -> None:
+        if run.pass_.name == "convert-tir-to-rel":
+            evaluate = _evaluator(run.module, self.weights)
+            self.steps, self.constants = load_steps(run.module.functions.get("load"), evaluate)
+
+
+def compile_module(module: Module, target: str = "duckdb", *, weights: Mapping[str, Any] | None = None,
+                   meta: Mapping[str, Any] | None = None, instruments: Sequence[Instrument] = (),
+                   pipeline_text: str | None = None, keep_text: bool = False) -> Compilation:
+    """A tir module to a program."""
+    to = backend(target)
+    loader = _LoadSteps(weights)
+    stages = lower(module, to, [*instruments, loader], pipeline_text, keep_text)
+    program = emit_program(module, to, loader.steps, loader.constants, dict(meta or {}))
+    return Compilation(module, program, stages)
+
+
+def import_model(source: str | os.PathLike[str] | Any,
+                 capture: Literal["fused", "aten"] = "fused") -> tuple[Module, dict[str, Any]]:
+    """Capture a causal language model without its weights.
+
+    Parameters
+    ----------
+    source
+        A Hugging Face folder (only ``config.json`` is read) or a transformers configuration.
+    capture
+        ``fused`` keeps attention, norms and rope whole; ``aten`` recognises nothing.
+
+    Returns
+    -------
+    tuple
+        The tir module with ``@prefill``, ``@decode`` and ``@sample``, and the facts for the runtime.
+    """
+    from irsql.frontend import capture_decoder, model_from_config
+    from irsql.frontend.importer import import_captured
+
+    model = model_from_config(source)
+    captured = capture_decoder(model, capture)
+    module = import_captured(captured)
+    decode = module.functions["decode"]
+    logits = cast("Any", decode.function_type.results[0])
+    batch = logits.shape[0]
+    vocab = int(logits.shape[1])
+    dims = {"B": decode.dims["B"]} if "B" in decode.dims else {}
+    for build in (build_sample, build_greedy):
+        module.add(build(vocab, dims, None if dims else batch))
+    config = model.config
+    meta: dict[str, Any] = {
+        "architecture": type(model).__name__, "capture": capture, "vocab": vocab,
+        "context": int(getattr(config, "max_position_embeddings", 0) or 0), "tied": dict(captured.tied),
+        "layers": int(config.num_hidden_layers),
+        "shapes": {i.target: i.shape for i in captured.inputs if i.kind in ("parameter", "buffer")},
+    }
+    return module, meta
+
+
+def compile_model(source: str | os.PathLike[str] | Any, target: str = "duckdb", *,
+                  capture: Literal["fused", "aten"] = "fused", instruments: Sequence[Instrument] = (),
+                  pipeline_text: str | None = None, keep_text: bool = False) -> Compilation:
+    """A causal language model as a program; no weight is read.
+
+    Parameters
+    ----------
+    source
+        A Hugging Face folder or a transformers configuration.
+    target
+        Name of the engine.
+    capture
+        Recipe, see :func:`import_model`.
+    instruments
+        Watch the passes.
+    pipeline_text
+        Instead of the default pipeline.
+    keep_text
+        Keep the IR of every stage in the result.
+
+    Raises
+    ------
+    irsql.frontend.importer.UnsupportedError
+        If the graph has operators irsql does not know; names all of them.
+    """
+    module, meta = import_model(source, capture)
+    return compile_module(module, target, meta=meta, instruments=instruments, pipeline_text=pipeline_text,
+                          keep_text=keep_text)
+
+
+def compile(module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, target: str = "duckdb",
+            dynamic_shapes: Any = None, dynamic: Any = None) -> Any:
+    """Compile a module to SQL and load its weights into an in-memory database.
+
+    Parameters
+    ----------
+    module
+        An ``nn.Module`` in eval mode.
+    args, kwargs
+        Example arguments.
+    target
+        Name of the engine.
+    dynamic_shapes
+        As ``torch.export.export`` takes them.
+    dynamic
+        Short form: ``{"x": {0: "B"}}``.
+
+    Returns
+    -------
+    irsql.compiled.Compiled
+        A callable with ``.sql`` and ``.ir(stage)``.
+    """
+    from irsql.compiled import Compiled
+    from irsql.frontend import capture
+    from irsql.frontend.importer import import_captured
+    from irsql.frontend.weights import ModuleWeights
+
+    captured: Captured = capture(module, args, kwargs, dynamic_shapes, dynamic=dynamic)
+    weights = ModuleWeights(module)
+    compilation = compile_module(import_captured(captured), target, weights=_Arrays(weights), keep_text=True)
+    return Compiled(compilation, captured, weights)
+
+
+class _Arrays(Mapping[str, Any]):
+    """Weights as a mapping that reads on demand."""
+
+    def __init__(self, weights: Any) -> None:
+        self._weights = weights
+
+    def __getitem__(self, name: str) -> Any:
+        return self._weights.read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._weights)

@@ -1,0 +1,93 @@
+"""Modules on disk: the text, and beside it the big constants.
+
+``x.mlir`` comes with ``x.resources.npz`` where the module has constants of more than 16 elements. Lines of ``//`` at
+the top are a header that reading skips; :func:`header_of` gives it back.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from irsql.ir.core import Module
+from irsql.ir.diagnostics import Diagnostic, DiagnosticError
+from irsql.ir.location import Location
+from irsql.ir.parser import parse_module
+from irsql.ir.printer import print_op
+
+
+def resources_path(path: Path) -> Path:
+    """Where the big constants of the dump at ``path`` are."""
+    return path.with_name(path.stem + ".resources.npz")
+
+
+def write_module(path: Path | str, module: Module, header: Sequence[str] = ()) -> None:
+    """Write a module: its text, and its big constants beside it.
+
+    Parameters
+    ----------
+    path
+        The text file; its folder must exist.
+    module
+        May be ill-formed.
+    header
+        Lines for the top, without ``//``.
+    """
+    path = Path(path)
+    resources: dict[str, npt.NDArray[Any]] = {}
+    text = print_op(module, resources=resources)
+    beside = resources_path(path)
+    if resources:
+        with beside.open("wb") as file:
+            np.savez(file, **resources)  # type: ignore[arg-type]  # none is called allow_pickle
+    else:
+        beside.unlink(missing_ok=True)
+    lines = [f"// {part}".rstrip() for line in header for part in (line.splitlines() or [""])]
+    path.write_text("\n".join([*lines, text]), encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def read_module(path: Path | str) -> Module:
+    """Read what :func:`write_module` wrote, or a text of one's own.
+
+    Raises
+    ------
+    DiagnosticError
+        If a file cannot be read or the text is no module.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"the file is not UTF-8 (byte {error.start})") from error
+    except OSError as error:
+        raise _unreadable(path, f"the file cannot be read: {error.strerror}") from error
+    return parse_module(text, filename=str(path), resources=_read_resources(resources_path(path)))
+
+
+def _read_resources(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, f"the constants cannot be read: {error}") from error
+
+
+def _unreadable(path: Path, message: str) -> DiagnosticError:
+    return DiagnosticError(Diagnostic(f"{path}: {message}", location=Location(node="")))
+
+
+def header_of(text: str) -> list[str]:
+    """The header of a dump: the ``//`` lines at its top, without the slashes."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if not line.startswith("//"):
+            break
+        lines.append(line[2:].strip())
+    return lines

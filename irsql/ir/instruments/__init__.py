@@ -1,0 +1,1 @@
+"""What watches the pass manager: one small class a file."""

@@ -1,0 +1,312 @@
+"""Loading: a checkpoint becomes a model database.
+
+Everything is written to ``NAME.partial``, which gets its name when it is whole and on disk. So a file called NAME is
+always a complete model, whenever the process was killed; what is left of an interrupted load is replaced by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from irsql.runtime import tokens
+from irsql.runtime.assemble import Array, Weights, tables
+from irsql.runtime.errors import UserError
+from irsql.targets.control import META, MODEL, MODEL_TABLES, TABLES, VOCABULARY
+from irsql.targets.duckdb import UNCOMPRESSED, DuckDB, set_sql
+from irsql.targets.errors import EngineError
+from irsql.targets.program import Program, Stored
+
+FORMAT = "1"
+"""Format of a model database; the program inside has its own."""
+MEMORY_LIMIT = "384MB"
+"""What the engine may buffer while loading; the slices and their Arrow form come on top."""
+
+WRITERS = 2
+"""Threads that read, pack and insert; more of them would only add memory."""
+
+_GROUP = 4
+"""Slices a transaction."""
+
+Note = Callable[[str], None]
+
+
+class Source(Weights, Protocol):
+    """A checkpoint folder: what :class:`irsql.frontend.checkpoint.Checkpoint` offers."""
+
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+
+    @property
+    def generation_config(self) -> Mapping[str, Any]: ...
+
+    @property
+    def tokenizer_path(self) -> Path | None: ...
+
+    @property
+    def tensors(self) -> Mapping[str, Any]: ...
+
+    def resolve(
+        self, wanted: Mapping[str, tuple[int, ...]], tied: Mapping[str, str] | None = None
+    ) -> dict[str, str]: ...
+
+    def fingerprint(self) -> str: ...
+
+
+def load(
+    program: Program,
+    checkpoint: Source,
+    out: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    progress: bool | None = None,
+    note: Note | None = None,
+) -> Path:
+    """Write the database of a compiled model.
+
+    Parameters
+    ----------
+    program
+        From ``irsql.compile.compile_model``.
+    checkpoint
+        The weights.
+    out
+        File to write.
+    force
+        Replace an existing file.
+    progress
+        Show a bar on standard error; by default where that is a terminal.
+    note
+        Takes sentences for the user; standard error by default.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    UserError
+        If the file exists, is being written by somebody else, or the disk is too small.
+    """
+    target = Path(out)
+    say = note or (lambda text: print(text, file=sys.stderr))
+    check_free(target, force)
+    if not target.parent.is_dir():
+        raise UserError(f"there is no folder {target.parent}")
+    _check_space(target, program)
+    names = parameter_names(program, checkpoint)
+    partial = target.with_name(target.name + ".partial")
+    _discard(partial, say)
+    with DuckDB(memory_limit=MEMORY_LIMIT, temp_directory=f"{partial}.tmp") as db:
+        try:
+            db.attach(partial, MODEL)
+        except EngineError as error:
+            raise UserError(f"{partial} cannot be written: {error}") from error
+        try:
+            with _bar(checkpoint, names, progress) as count:
+                fill(db, program, Counting(checkpoint, count), names)
+            _write_control(db, program, checkpoint)
+            db.detach(MODEL)
+        except BaseException:
+            db.close()
+            _remove(partial)
+            raise
+    _publish(partial, target, force)
+    return target
+
+
+def parameter_names(program: Program, checkpoint: Source) -> dict[str, str]:
+    """Each parameter the program reads and its name in the checkpoint; all that is missing is named at once."""
+    used = {step.name for stored in program.stored for step in stored.steps if step.kind == "parameter"}
+    shapes = program.meta.get("shapes", {})
+    wanted = {name: tuple(shapes[name]) for name in sorted(used) if name in shapes}
+    return checkpoint.resolve(wanted, program.meta.get("tied"))
+
+
+def fill(db: DuckDB, program: Program, weights: Weights, names: Mapping[str, str]) -> None:
+    """Create and fill the stored relations in the attached database ``model``.
+
+    Several threads, each with a connection of its own, take the relations in turn, the largest first: one reads and
+    packs while another writes, and the engine writes one stream of rows a connection.
+    """
+    db.execute(UNCOMPRESSED)
+    for stored in program.stored:
+        db.execute(db.control.create_spec(stored.table, MODEL))
+    jobs = iter(sorted(program.stored, key=_elements, reverse=True))
+    turn, stop = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        with db.cursor() as connection:
+            while not stop.is_set():
+                with turn:
+                    stored = next(jobs, None)
+                if stored is None:
+                    return
+                # A transaction keeps what it wrote in memory, and each costs a flush of the disk: so a few slices each.
+                for group in _groups(tables(program, stored, weights, names)):
+                    with connection.transaction():
+                        for batch in group:
+                            connection.insert(stored.table.name, batch, MODEL)
+                    if stop.is_set():
+                        return
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        try:
+            for done in as_completed([pool.submit(work) for _ in range(WRITERS)]):
+                done.result()
+        except BaseException:
+            stop.set()
+            raise
+
+
+def _elements(stored: Stored) -> int:
+    return math.prod(e for e in stored.table.extents if isinstance(e, int))
+
+
+def _groups(slices: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
+    for first in slices:
+        yield itertools.chain([first], itertools.islice(slices, _GROUP - 1))
+
+
+def control_tables(program: Program, checkpoint: Source) -> dict[str, pa.Table]:
+    """The control tables of a model database as Arrow tables."""
+    tokenizer = checkpoint.tokenizer_path.read_text("utf-8") if checkpoint.tokenizer_path else None
+    facts = {
+        "format": FORMAT, "program": program.to_json(), "program_hash": program.text_hash,
+        "checkpoint": checkpoint.fingerprint(), "config": json.dumps(dict(checkpoint.config)),
+        "generation_config": json.dumps(dict(checkpoint.generation_config)),
+        **({"tokenizer": tokenizer} if tokenizer is not None else {}),
+    }  # fmt: skip
+    found = tokens.vocabulary(tokenizer, int(program.meta["vocab"]))
+    rows = [range(len(found)), [t.bytes for t in found], [t.special for t in found]]
+    types = (pa.int64(), pa.binary(), pa.bool_())
+    return {
+        META: pa.table({"key": list(facts), "value": list(facts.values())}),
+        VOCABULARY: pa.table([pa.array(c, t) for c, t in zip(rows, types, strict=True)],
+                             names=[c for c, _ in TABLES[VOCABULARY]]),
+    }  # fmt: skip
+
+
+def _write_control(db: DuckDB, program: Program, checkpoint: Source) -> None:
+    # Text compresses well, and nothing scans it.
+    db.execute(set_sql("force_compression", "auto"))
+    content = control_tables(program, checkpoint)
+    with db.transaction():
+        for name in MODEL_TABLES:
+            db.execute(db.control.create_table(name, TABLES[name], MODEL))
+            db.insert(name, content[name], MODEL)
+
+
+class Counting:
+    """Weights that tell how many bytes of the checkpoint were read.
+
+    Parameters
+    ----------
+    source
+        The checkpoint.
+    count
+        Takes a number of bytes.
+    """
+
+    def __init__(self, source: Source, count: Callable[[int], None]) -> None:
+        self._source, self._count = source, count
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor."""
+        return self._source.shape(name)
+
+    def read(self, name: str, row_start: int = 0, row_stop: int | None = None) -> Array:
+        """Rows of a tensor."""
+        out = self._source.read(name, row_start, row_stop)
+        total = math.prod(self._source.shape(name)) or 1
+        self._count(self._source.tensors[name].nbytes * out.size // total)
+        return out
+
+
+@contextlib.contextmanager
+def _bar(checkpoint: Source, names: Mapping[str, str], progress: bool | None) -> Iterator[Callable[[int], None]]:
+    if not (sys.stderr.isatty() if progress is None else progress):
+        yield lambda _: None
+        return
+    from tqdm import tqdm
+
+    total = sum(checkpoint.tensors[name].nbytes for name in set(names.values()))
+    with tqdm(total=total, unit="B", unit_scale=True, desc="loading", file=sys.stderr) as bar:
+
+        def count(number: int) -> None:
+            bar.update(number)
+
+        yield count
+
+
+def check_free(target: Path, force: bool) -> None:
+    """Whether a file may be written.
+
+    Raises
+    ------
+    UserError
+        If it exists and is not to be replaced.
+    """
+    if target.is_dir():
+        raise UserError(f"{target} is a folder: give the name of a file")
+    if target.exists() and not force:
+        raise UserError(f"{target} exists already: give --force to replace it")
+
+
+def _check_space(target: Path, program: Program) -> None:
+    def size(stored: Stored) -> int:
+        return math.prod(e for e in stored.table.extents if isinstance(e, int)) * 4
+
+    needed = int(sum(map(size, program.stored)) * 1.05) + (8 << 20)
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise UserError(f"{target.parent} has {free / 1e9:.1f} GB left, the model needs {needed / 1e9:.1f} GB")
+
+
+def _discard(partial: Path, say: Note) -> None:
+    """Make room for a new partial file: the rest of a killed load goes, one that is being written stays."""
+    if not partial.exists():
+        _remove(partial)
+        return
+    with DuckDB() as db:
+        try:
+            db.attach(partial, MODEL)
+        except EngineError as error:
+            if "in use" in str(error):
+                raise UserError(f"another process is writing {partial}: wait for it to end") from error
+    say(f"irsql: an earlier load into {partial.name.removesuffix('.partial')} was interrupted; starting again")
+    _remove(partial)
+
+
+def _remove(partial: Path) -> None:
+    for suffix in ("", ".wal"):
+        Path(f"{partial}{suffix}").unlink(missing_ok=True)
+    shutil.rmtree(f"{partial}.tmp", ignore_errors=True)
+
+
+def _publish(partial: Path, target: Path, force: bool) -> None:
+    """Give the finished file its name, after it is safely on disk."""
+    with partial.open("rb") as stream:
+        os.fsync(stream.fileno())
+    check_free(target, force)
+    os.replace(partial, target)
+    _remove(partial)
+    if os.name == "posix":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,213 @@
+"""A compiled model as a folder of scripts that the engine's own shell runs, without Python.
+
+==============  =======================================================================================
+load.sql        once: builds ``model.db`` from the Parquet files in ``weights/``
+schema.sql      attaches both databases and creates the tables of ``state.db``
+prompt.sql      one sequence: token ids, seed, temperature, limit, stop ids
+prefill.sql     runs the prompt and draws the first token
+decode.sql      one more token for every live sequence; nothing when all have stopped
+run.sql         all of the above after ``load.sql``, and the text
+manifest.json   what is where: files, tables, statements and the module path behind each
+==============  =======================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from irsql import __version__
+from irsql.runtime.assemble import tables
+from irsql.runtime.errors import UserError
+from irsql.runtime.load import Source, control_tables, parameter_names
+from irsql.runtime.session import DEFAULT_CONTEXT, Model
+from irsql.targets import control, duckdb
+from irsql.targets.control import (
+    META,
+    MODEL,
+    MODEL_TABLES,
+    SEQUENCE,
+    STATE,
+    STOP,
+    TABLES,
+    TOKEN,
+    VOCABULARY,
+    states,
+)
+from irsql.targets.duckdb import DuckDB, attach_sql, detach_sql
+from irsql.targets.program import Program
+
+WEIGHTS = "weights"
+_BATCH_ROWS = 4096
+Content = Iterable[tuple[str, Iterable[pa.Table]]]
+
+
+@attrs.frozen
+class Run:
+    """What ``prompt.sql`` and ``run.sql`` do.
+
+    Attributes
+    ----------
+    prompt_ids
+        The prompt.
+    max_new_tokens
+        How often ``run.sql`` draws, at most.
+    temperature, seed, stop_ids
+        As in :func:`irsql.runtime.generate.generate`.
+    """
+
+    prompt_ids: tuple[int, ...]
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    seed: int = 0
+    stop_ids: tuple[int, ...] = ()
+
+
+def from_checkpoint(program: Program, checkpoint: Source) -> Content:
+    """The tables of a model database, computed from a checkpoint."""
+    names = parameter_names(program, checkpoint)
+    for stored in program.stored:
+        yield stored.table.name, tables(program, stored, checkpoint, names)
+    for name, content in control_tables(program, checkpoint).items():
+        yield name, [content]
+
+
+def from_database(model: Model) -> Content:
+    """The tables of a loaded model."""
+    layout = [(s.table.name, [c.name for c in s.table.columns]) for s in model.program.stored]
+    layout += [(name, [c for c, _ in TABLES[name]]) for name in MODEL_TABLES]
+
+    def read(query: str) -> Iterator[pa.Table]:
+        for batch in model.db.batches(query, _BATCH_ROWS):
+            yield pa.Table.from_batches([batch])
+
+    for name, columns in layout:
+        yield name, read(model.db.control.read(name, columns, MODEL))
+
+
+def write(program: Program, out: Path, run: Run, content: Content | None) -> None:
+    """Write the scripts.
+
+    Parameters
+    ----------
+    program
+        The compiled model.
+    out
+        Folder; made if it is not there.
+    run
+        The prompt and how to continue it.
+    content
+        The model's tables, from :func:`from_checkpoint` or :func:`from_database`; without them ``load.sql`` expects
+        files that are not there.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in _scripts(program, run).items():
+            (out / name).write_text(text, "utf-8")
+        if content is not None:
+            (out / WEIGHTS).mkdir(exist_ok=True)
+            for name, batches in content:
+                _write_parquet(out / WEIGHTS / f"{name}.parquet", batches)
+        manifest = json.dumps(_manifest(program, run, content is not None), indent=1, ensure_ascii=False)
+        (out / "manifest.json").write_text(manifest + "\n", "utf-8")
+    except OSError as error:
+        raise UserError(f"{error.filename or out} cannot be written: {error.strerror}") from error
+
+
+def _write_parquet(path: Path, batches: Iterable[pa.Table]) -> None:
+    writer: pq.ParquetWriter | None = None
+    try:
+        for batch in batches:
+            if writer is None:
+                # Random floats do not compress, and a dictionary of them only costs time.
+                writer = pq.ParquetWriter(path, batch.schema, compression="none", use_dictionary=False)
+            writer.write_table(batch)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _scripts(program: Program, run: Run) -> dict[str, str]:
+    c = DuckDB.control
+    prefill = program.functions["prefill"]
+    decode = program.functions.get("decode", prefill)
+    sample = control.sampler(program, run.temperature == 0)
+    attach = [attach_sql("model.db", MODEL, read_only=True), attach_sql("state.db", STATE, read_only=False)]
+    steps = [".read schema.sql", ".read prompt.sql", ".read prefill.sql"]
+    steps += [".read decode.sql"] * (run.max_new_tokens - 1)
+    return {
+        "load.sql": _script("Build model.db, once. In this folder: duckdb < load.sql", _load(program), bail=True),
+        "schema.sql": _script("Attach the model and the state.", [*attach, *c.schema(program)]),
+        "prompt.sql": _script("Start one sequence from token ids.", _prompt(program, run)),
+        "prefill.sql": _script("Run the prompt and draw the first token.", _step(c.step(program, prefill, sample))),
+        "decode.sql": _script("Draw one more token for every live sequence.", _step(c.step(program, decode, sample))),
+        "run.sql": "\n".join([
+            "-- Continue the prompt and show the text. In this folder, after load.sql: duckdb < run.sql",
+            ".bail on", ".mode list", ".headers off", *steps, f"{c.continuation()};", "",
+        ]),
+    }  # fmt: skip
+
+
+def _script(comment: str, statements: Sequence[str], bail: bool = False) -> str:
+    return "".join([f"-- {comment}\n", ".bail on\n" if bail else "", *(f"{s};\n" for s in statements)])
+
+
+def _step(statements: Sequence[str]) -> list[str]:
+    return [duckdb.BEGIN, *statements, duckdb.COMMIT]
+
+
+def _load(program: Program) -> list[str]:
+    c = DuckDB.control
+    out = [attach_sql("model.db", MODEL, read_only=False), duckdb.UNCOMPRESSED]
+    layout = [(s.table.name, [(k.name, k.type) for k in s.table.columns]) for s in program.stored]
+    # The table that makes the file a model comes last.
+    layout += [(name, list(TABLES[name])) for name in (VOCABULARY, META)]
+    for name, columns in layout:
+        out.append(c.create_table(name, columns, MODEL))
+        out.append(c.insert_parquet(name, [k for k, _ in columns], f"{WEIGHTS}/{name}.parquet", MODEL))
+    return [*out, detach_sql(MODEL)]
+
+
+def _prompt(program: Program, run: Run) -> list[str]:
+    c = DuckDB.control
+    count = len(run.prompt_ids)
+    limit = min(count + run.max_new_tokens, int(program.meta.get("context") or DEFAULT_CONTEXT))
+    sequence = {"seq": 0, "length": 0, "prompt_length": count, "max_length": limit, "live": True,
+                "temperature": run.temperature, "seed": run.seed, "stream": 0}  # fmt: skip
+    out = [c.delete(name, STATE) for name in (TOKEN, SEQUENCE, STOP, *(s.name for s in states(program)))]
+    out.append(c.insert_rows(SEQUENCE, list(sequence), [list(sequence.values())], STATE))
+    rows = [(0, pos, token) for pos, token in enumerate(run.prompt_ids)]
+    out.append(c.insert_rows(TOKEN, ("seq", "pos", "id"), rows, STATE))
+    if run.stop_ids:
+        out.append(c.insert_rows(STOP, ("id",), [(i,) for i in run.stop_ids], STATE))
+    return [duckdb.BEGIN, *out, duckdb.COMMIT]
+
+
+def _manifest(program: Program, run: Run, weights: bool) -> dict[str, object]:
+    functions = {
+        name: {
+            "statements": [{"table": s.table, "kind": s.kind, "scope": s.scope} for s in function.statements],
+            "inputs": {t.source: t.name for t in function.inputs},
+            "outputs": {t.source: t.name for t in function.outputs},
+        }
+        for name, function in program.functions.items()
+    }
+    stored = [{"table": s.table.name, "source": s.table.source, "file": f"{WEIGHTS}/{s.table.name}.parquet",
+               "columns": [attrs.asdict(c) for c in s.table.columns]} for s in program.stored]  # fmt: skip
+    return {
+        "irsql": __version__, "target": program.target, "target_version": program.target_version,
+        "architecture": program.meta.get("architecture"), "capture": program.meta.get("capture"),
+        "load_hash": program.text_hash, "weights": weights, "run": attrs.asdict(run),
+        "files": ["load.sql", "schema.sql", "prompt.sql", "prefill.sql", "decode.sql", "run.sql"],
+        "stored": stored, "states": {s.source: s.name for s in states(program)}, "functions": functions,
+    }  # fmt: skip

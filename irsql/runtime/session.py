@@ -1,0 +1,499 @@
+"""A model in a database and the sequences it continues.
+
+The state protocol: a step is one transaction. Tokens at ``pos >= length`` are waiting to be run; running them appends
+their keys and values and moves ``length``, the last write of the step; drawing appends the next waiting token. What a
+killed process leaves is the state before or after a step.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from irsql.runtime import tokens
+from irsql.runtime.errors import UserError
+from irsql.runtime.load import FORMAT
+from irsql.targets import control
+from irsql.targets.control import META, MODEL, SEQUENCE, STATE, STOP, TOKEN, VOCABULARY
+from irsql.targets.duckdb import DuckDB, Prepared
+from irsql.targets.errors import EngineError
+from irsql.targets.program import Function, Program
+from irsql.targets.tables import from_arrow
+
+PREFILL_CHUNK = 128
+"""Tokens of a prompt that run in one step: more are hardly faster, and their attention scores need memory."""
+SEED_LIMIT = 2**62
+DEFAULT_CONTEXT = 131_072
+
+
+class Model:
+    """A language model in a loaded database; see :meth:`open`.
+
+    Attributes
+    ----------
+    program
+        The compiled program.
+    path
+        The model database.
+    generation_config, config
+        What the checkpoint's JSON files say.
+    tokenizer_text
+        Its ``tokenizer.json``, None without one.
+    vocabulary_size, context
+        Number of tokens, and how many a sequence can have.
+    fingerprint
+        Identifies weights and program; a state database belongs to one.
+    """
+
+    def __init__(self, db: DuckDB, path: Path, program: Program, facts: dict[str, str]) -> None:
+        self.db, self.path, self.program = db, path, program
+        self.generation_config: dict[str, Any] = json.loads(facts.get("generation_config", "{}"))
+        self.config: dict[str, Any] = json.loads(facts.get("config", "{}"))
+        self.vocabulary_size = int(program.meta["vocab"])
+        self.context = int(program.meta.get("context") or DEFAULT_CONTEXT)
+        self.fingerprint = f"{facts.get('checkpoint', '')}:{program.text_hash}"
+        self.tokenizer_text = facts.get("tokenizer")
+        self._codec: tokens.TextCodec | None = None
+        self._tokens: list[tokens.Token] | None = None
+        self._plans: dict[str, list[Prepared]] = {}
+        self._selected: frozenset[int] | None = None
+        self._fresh: dict[int, tuple[int, str]] = {}
+        self._stops: tuple[int, ...] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        state: str | os.PathLike[str] = ":memory:",
+        threads: int | None = None,
+        memory_limit: str | None = None,
+        temp_directory: str | os.PathLike[str] | None = None,
+        program: Program | None = None,
+    ) -> Self:
+        """Open a model database, which other processes may have open too, and a state database of one's own.
+
+        Parameters
+        ----------
+        path
+            What :func:`irsql.runtime.load.load` wrote.
+        state
+            Database of sequences, made if it is not there.
+        threads, memory_limit, temp_directory
+            Options of the engine.
+        program
+            Run this program instead of the stored one; it must read the same stored relations.
+
+        Raises
+        ------
+        UserError, EngineError
+            If a file is missing, damaged, in use, or something else.
+        """
+        file = Path(path)
+        if os.fspath(state) != ":memory:" and Path(state).exists() and file.exists() and Path(state).samefile(file):
+            raise UserError(f"{file} is the model: give another file for the state")
+        db = DuckDB(threads, memory_limit, temp_directory)
+        try:
+            db.attach(file, MODEL, read_only=True)
+            try:
+                facts = _facts(db, file)
+            except EngineError as error:
+                raise UserError(f"{file} is damaged or cut short: load the model again ({error})") from error
+            stored = _program(facts, file)
+            if program is not None and program.text_hash != stored.text_hash:
+                raise UserError(
+                    f"{file} was loaded for another program: load the model again (it reads the whole checkpoint)"
+                )
+            model = cls(db, file, program or stored, facts)
+            model._open_state(os.fspath(state))
+            return model
+        except BaseException:
+            db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the databases."""
+        self.db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- text ------------------------------------------------------------------------------------------
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the model takes and gives text."""
+        return self.tokenizer_text is not None
+
+    def encode(self, prompt: str) -> list[int]:
+        """The ids of a text prompt.
+
+        Raises
+        ------
+        UserError
+            If the model has no tokenizer or the prompt no tokens.
+        """
+        if self.tokenizer_text is None:
+            raise UserError("the model has no tokenizer: give the prompt as token ids")
+        if self._codec is None:
+            self._codec = tokens.TextCodec(self.tokenizer_text)
+        return self._codec.encode(prompt)
+
+    @property
+    def tokens(self) -> list[tokens.Token]:
+        """The vocabulary."""
+        if self._tokens is None:
+            query = self.db.control.read(VOCABULARY, ("bytes", "special"), MODEL, order=("id",))
+            self._tokens = [tokens.Token(b, s) for b, s in self.db.rows(query)]
+        return self._tokens
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of tokens, without special ones."""
+        stream = tokens.TextStream(self.tokens)
+        return "".join([*(stream.push(i) for i in ids), stream.finish()])
+
+    # -- sequences -------------------------------------------------------------------------------------
+    def sequence(
+        self, *, temperature: float = 0.0, seed: int = 0, stream: int = 0, max_length: int | None = None
+    ) -> TokenSequence:
+        """A new, empty sequence.
+
+        Parameters
+        ----------
+        temperature
+            0 takes the most likely token, larger values draw.
+        seed, stream
+            The draw at a position depends on these two alone; sequences of one batch take different streams.
+        max_length
+            Most tokens, prompt included; the model's context by default.
+
+        Raises
+        ------
+        UserError
+            If the model was captured for one sequence (``aten``) and there is one.
+        """
+        settings = _settings(temperature, seed, stream, max_length, self.context)
+        numbers = self.sequences()
+        if numbers and not self._batched:
+            raise UserError(
+                f"this model was captured for one sequence at a time, and the state holds sequence {numbers[0]}: "
+                "delete it, or give another file for the state"
+            )
+        number = max(numbers, default=-1) + 1
+        columns = ("seq", "length", "prompt_length", "live", *settings)
+        with self.db.transaction():
+            self.db.execute(self.db.control.insert(SEQUENCE, columns, STATE), [number, 0, 0, False, *settings.values()])
+        return TokenSequence(self, number, [], 0, 0, int(settings["max_length"]), temperature == 0)
+
+    def sequences(self) -> list[int]:
+        """The numbers of all sequences in the state database."""
+        return [row[0] for row in self.db.rows(self.db.control.read(SEQUENCE, ("seq",), STATE, order=("seq",)))]
+
+    def resume(self, number: int) -> TokenSequence:
+        """An existing sequence, as its last finished step left it.
+
+        Raises
+        ------
+        UserError
+            If there is none of that number.
+        """
+        c = self.db.control
+        columns = ("length", "prompt_length", "max_length", "temperature")
+        row = self.db.rows(c.read(SEQUENCE, columns, STATE, where=("seq",)), [number])
+        if not row:
+            raise UserError(f"there is no sequence {number}")
+        ids = self.db.rows(c.read(TOKEN, ("id",), STATE, where=("seq",), order=("pos",)), [number])
+        length, prompt_length, max_length, temperature = row[0]
+        sequence = TokenSequence(self, number, [i for (i,) in ids], length, prompt_length, max_length, temperature == 0)
+        sequence._cut(sequence.length)
+        return sequence
+
+    def set_stops(self, stop_ids: Iterable[int]) -> None:
+        """The ids that end a sequence."""
+        wanted = tuple(sorted(set(stop_ids)))
+        if wanted != self._stops:
+            with self.db.transaction():
+                self.db.execute(self.db.control.delete(STOP, STATE))
+                if wanted:
+                    self.db.insert(STOP, pa.table({"id": pa.array(wanted, pa.int64())}), STATE)
+            self._stops = wanted
+
+    def step(self, sequences: Sequence[TokenSequence]) -> list[int]:
+        """Draw the next token of each sequence, all in one step; what waits is run before.
+
+        Raises
+        ------
+        UserError
+            If there is no sequence, or one is given twice, empty or full.
+        """
+        if not sequences:
+            raise UserError("there is no sequence to continue")
+        if len({s.number for s in sequences}) < len(sequences):
+            raise UserError("a sequence can take part in a step only once")
+        for s in sequences:
+            s._check_room(1)
+            s._refresh()
+        waiting = {s.waiting > 0 for s in sequences}
+        if len(waiting) > 1:
+            # Some have logits already: run the others first, then draw for all from one table.
+            for s in sequences:
+                s._rewind()
+            waiting = {True}
+        run = next(iter(waiting), False)
+        drawn = dict(self._advance(sequences, run=run, draw=True))
+        return [drawn[s.number] for s in sequences]
+
+    @property
+    def _batched(self) -> bool:
+        """Whether the program takes several sequences at a time; the plain ATen capture is made for one."""
+        return "B" not in self.program.functions["decode"].symbols and self.program.meta.get("capture") != "aten"
+
+    def _advance(self, sequences: Sequence[TokenSequence], run: bool, draw: bool) -> list[tuple[int, int]]:
+        """One step: run what waits, draw, or both; gives ``(sequence, id)`` of what was drawn."""
+        self._select(sequences)
+        function = self._function(sequences) if run else self._fresh[sequences[0].number][1]
+        sampler = control.sampler(self.program, all(s.greedy for s in sequences)) if draw else None
+        drawn: list[tuple[int, int]] = []
+        with self.db.transaction():
+            for statement in self._plan(function, run, sampler):
+                self.db.execute(statement)
+            if sampler is not None:
+                spec = sampler.outputs[0]
+                drawn = self.db.rows(self.db.control.read(spec.name, [c.name for c in spec.columns]))
+        if run:
+            self._fresh = {s.number: (len(s.ids), function) for s in sequences}
+            for s in sequences:
+                s.length = len(s.ids)
+        by_number = dict(drawn)
+        for s in sequences:
+            if draw:
+                s.ids.append(by_number[s.number])
+                if s.ids[-1] in (self._stops or ()) or len(s.ids) >= s.max_length:
+                    self._selected = None  # The step has put it to rest.
+        return drawn
+
+    def _function(self, sequences: Sequence[TokenSequence]) -> str:
+        one_each = all(s.waiting == 1 for s in sequences)
+        return "decode" if one_each and "decode" in self.program.functions else "prefill"
+
+    def _plan(self, name: str, run: bool, sampler: Function | None) -> list[Prepared]:
+        """The statements of a step, parsed once."""
+        key = f"{name}:{run}:{sampler.name if sampler else ''}"
+        if key not in self._plans:
+            c, function = self.db.control, self.program.functions[name]
+            if run:
+                texts = c.step(self.program, function, sampler)
+            else:
+                assert sampler is not None
+                texts = [c.members(), *c.draw(function, sampler), c.finish(sampler)]
+            self._plans[key] = [self.db.prepare(text) for text in texts]
+        return self._plans[key]
+
+    def _select(self, sequences: Sequence[TokenSequence]) -> None:
+        """Let exactly these sequences take part in the next step."""
+        wanted = frozenset(s.number for s in sequences)
+        if wanted == self._selected:
+            return
+        c = self.db.control
+        with self.db.transaction():
+            if self._selected is None or self._selected - wanted:
+                self.db.execute(c.idle_all())
+            for number in wanted:
+                self.db.execute(c.update_sequence(("live",)), [True, number])
+        self._selected = wanted
+
+    def _open_state(self, state: str) -> None:
+        db, c = self.db, self.db.control
+        db.attach(state, STATE)
+        present = db.tables(STATE)
+        if present and META not in present:
+            raise UserError(f"{state} is a database of something else: give another file for the state")
+        try:
+            with db.transaction():
+                for statement in c.schema(self.program):
+                    db.execute(statement)
+                owner = db.rows(c.read(META, ("value",), STATE, where=("key",)), ["model"])
+                if not owner:
+                    db.execute(c.insert(META, ("key", "value"), STATE), ["model", self.fingerprint])
+        except EngineError as error:
+            raise UserError(f"{state} cannot be used for the state: {error}") from error
+        if owner and owner[0][0] != self.fingerprint:
+            raise UserError(f"{state} holds sequences of another model: give another file for the state")
+
+
+class TokenSequence:
+    """One sequence: its tokens, and the state they left in the database; see :meth:`Model.sequence`.
+
+    Attributes
+    ----------
+    number
+        Its number in the state database.
+    ids
+        All tokens.
+    length
+        How many of them have been run.
+    prompt_length
+        How many of them were given.
+    max_length
+        How many there may be.
+    greedy
+        Whether it takes the most likely token, so that nothing is drawn.
+    """
+
+    def __init__(
+        self, model: Model, number: int, ids: list[int], length: int, prompt_length: int, max_length: int, greedy: bool
+    ) -> None:
+        self.model, self.number, self.ids, self.greedy = model, number, ids, greedy
+        self.length, self.prompt_length, self.max_length = length, prompt_length, max_length
+
+    @property
+    def waiting(self) -> int:
+        """Tokens that are still to be run."""
+        return len(self.ids) - self.length
+
+    def prefill(self, ids: Iterable[int]) -> None:
+        """Append tokens and run them.
+
+        Raises
+        ------
+        UserError
+            If there are none, one is unknown, or they do not fit the context.
+        """
+        new = tokens.check_ids(list(ids), self.model.vocabulary_size)
+        self._check_room(len(new))
+        for begin in range(0, len(new), PREFILL_CHUNK):
+            chunk = new[begin : begin + PREFILL_CHUNK]
+            self._append(chunk)
+            self.model._advance([self], run=True, draw=False)
+
+    def step(self, token: int | None = None) -> int:
+        """Draw the next token, or append a given one; gives it.
+
+        Raises
+        ------
+        UserError
+            If the sequence is empty or full, or the token is unknown.
+        """
+        if token is None:
+            return self.model.step([self])[0]
+        self._check_room(1)
+        self._append(tokens.check_ids([token], self.model.vocabulary_size))
+        return token
+
+    def logits(self) -> npt.NDArray[np.float32]:
+        """The logits of the token after the last one."""
+        self._refresh()
+        if self.waiting:
+            self.model._advance([self], run=True, draw=False)
+        db = self.model.db
+        _, function = self.model._fresh[self.number]
+        spec = control.output(self.model.program.functions[function], "logits")
+        table = db.arrow(db.control.read(spec.name, [c.name for c in spec.columns]))
+        mine = table.filter(pc.call_function("equal", [table.column(spec.keys[0].name), self.number]))
+        mine = mine.set_column(0, spec.keys[0].name, pa.array(np.zeros(mine.num_rows, np.int64)))
+        return from_arrow(spec, mine, {"B": 1, "S": 1})[0]
+
+    def configure(
+        self, *, temperature: float = 0.0, seed: int = 0, stream: int = 0, max_length: int | None = None
+    ) -> None:
+        """Change the settings of :meth:`Model.sequence`."""
+        settings = _settings(temperature, seed, stream, max_length, self.model.context)
+        db = self.model.db
+        db.execute(db.control.update_sequence(tuple(settings)), [*settings.values(), self.number])
+        self.max_length, self.greedy = int(settings["max_length"]), temperature == 0
+
+    def delete(self) -> None:
+        """Remove the sequence and its state."""
+        db, c = self.model.db, self.model.db.control
+        with db.transaction():
+            self._cut_rows(0)
+            for name in (TOKEN, SEQUENCE):
+                db.execute(c.delete(name, STATE, ("seq",)), [self.number])
+        self.model._fresh.pop(self.number, None)
+        self.model._selected = None  # A new sequence may get this number.
+        self.ids, self.length = [], 0
+
+    def _append(self, ids: Sequence[int]) -> None:
+        db = self.model.db
+        count, begin = len(ids), len(self.ids)
+        rows = pa.table(
+            {"seq": np.full(count, self.number), "pos": np.arange(begin, begin + count), "id": np.array(ids)}
+        )
+        with db.transaction():
+            db.insert(TOKEN, rows, STATE)
+            db.execute(db.control.update_sequence(("prompt_length",)), [begin + count, self.number])
+        self.ids += ids
+        self.prompt_length = len(self.ids)
+
+    def _check_room(self, count: int) -> None:
+        context = self.model.context
+        if len(self.ids) + count > context:
+            if count == 1 and self.ids:
+                raise UserError(f"the context of {context} tokens is full")
+            raise UserError(f"a prompt of {len(self.ids) + count} tokens does not fit the context of {context}")
+        if len(self.ids) + count > self.max_length:
+            raise UserError(f"the sequence may have {self.max_length} tokens, {len(self.ids) + count} are wanted")
+
+    def _refresh(self) -> None:
+        """See to it that the next step has logits: either tokens wait, or the last step's are this sequence's."""
+        if not self.ids:
+            raise UserError("the sequence is empty: prefill it first")
+        if not self.waiting and self.model._fresh.get(self.number, (0, ""))[0] != len(self.ids):
+            self._rewind()
+
+    def _rewind(self) -> None:
+        """Let the last token wait again, if none does."""
+        if not self.waiting:
+            self._cut(self.length - 1)
+
+    def _cut(self, length: int) -> None:
+        """Forget the state from a position on."""
+        db = self.model.db
+        with db.transaction():
+            self._cut_rows(length)
+            db.execute(db.control.update_sequence(("length",)), [length, self.number])
+        self.length = length
+
+    def _cut_rows(self, length: int) -> None:
+        db = self.model.db
+        for spec in control.states(self.model.program):
+            sequence, position = control.state_keys(spec)
+            db.execute(db.control.delete(spec.name, STATE, (sequence,), position), [self.number, length])
+
+
+def _settings(
+    temperature: float, seed: int, stream: int, max_length: int | None, context: int
+) -> dict[str, float | int]:
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise UserError(f"the temperature must be 0 or more, not {temperature}")
+    if not (isinstance(seed, int) and 0 <= seed < SEED_LIMIT):
+        raise UserError(f"the seed must be an integer between 0 and {SEED_LIMIT - 1}, not {seed}")
+    limit = context if max_length is None else min(max_length, context)
+    return {"temperature": float(temperature), "seed": seed, "stream": stream, "max_length": limit}
+
+
+def _facts(db: DuckDB, path: Path) -> dict[str, str]:
+    if META not in db.tables(MODEL):
+        raise UserError(f"{path} is a database, but not one that irsql loaded a model into")
+    facts = dict(db.rows(db.control.read(META, ("key", "value"), MODEL)))
+    if facts.get("format") != FORMAT or "program" not in facts:
+        raise UserError(f"{path} has the format {facts.get('format')}, this irsql reads {FORMAT}: load the model again")
+    return facts
+
+
+def _program(facts: dict[str, str], path: Path) -> Program:
+    try:
+        return Program.from_json(facts["program"])
+    except ValueError as error:
+        raise UserError(f"{path} holds {error}") from error

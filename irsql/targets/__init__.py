@@ -1,0 +1,1 @@
+"""Engines: capability tables, SQL text (the only room with sqlglot) and drivers."""

@@ -1,0 +1,376 @@
+"""Control SQL: the tables beside the model's, and the glue that feeds a step from them and takes its result back.
+
+A step takes no bound parameter. Prompts, seeds, temperatures, stop ids and limits are rows of the tables below; the
+glue turns them into the input tables of a function and writes what was drawn back. So a driver and the engine's own
+shell run the same statements.
+
+==================  ========  ================================================================================
+table               database  rows
+==================  ========  ================================================================================
+irsql_meta          both      key, value: program, fingerprints, tokenizer; in ``state`` the model it belongs to
+irsql_vocabulary    model     id, bytes of the token, whether it is special (no text)
+irsql_sequence      state     one a sequence; ``live`` ones take part in the next step
+irsql_token         state     seq, pos, id: prompt and what was drawn; those at ``pos >= length`` are still to be run
+irsql_stop          state     ids that end a sequence
+==================  ========  ================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+from sqlglot import ErrorLevel, exp
+
+from irsql.targets.program import Column, Function, Program, TableSpec
+from irsql.targets.tables import split_type
+
+META, VOCABULARY, SEQUENCE, TOKEN, STOP = (
+    "irsql_meta", "irsql_vocabulary", "irsql_sequence", "irsql_token", "irsql_stop")  # fmt: skip
+STEP = "irsql_step"
+"""Temporary: the live sequences of the step that runs."""
+MODEL, STATE = "model", "state"
+
+TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    META: (("key", "text"), ("value", "text")),
+    VOCABULARY: (("id", "i64"), ("bytes", "bytes"), ("special", "i1")),
+    SEQUENCE: (("seq", "i64"), ("length", "i64"), ("prompt_length", "i64"), ("max_length", "i64"), ("live", "i1"),
+               ("temperature", "f64"), ("seed", "i64"), ("stream", "i64")),
+    TOKEN: (("seq", "i64"), ("pos", "i64"), ("id", "i64")),
+    STOP: (("id", "i64"),),
+}  # fmt: skip
+"""Columns and types of the control tables."""
+
+STATE_TABLES = (META, SEQUENCE, TOKEN, STOP)
+MODEL_TABLES = (META, VOCABULARY)
+
+_TYPES = {"i64": exp.DType.BIGINT, "f32": exp.DType.FLOAT, "f64": exp.DType.DOUBLE, "i1": exp.DType.BOOLEAN,
+          "text": exp.DType.TEXT, "bytes": exp.DType.VARBINARY}  # fmt: skip
+
+
+def sql_type(type_: str) -> exp.DataType:
+    """The SQL type of an IR type; a lane is a list."""
+    if type_ in _TYPES:
+        return exp.DataType(this=_TYPES[type_])
+    element, _ = split_type(type_)
+    return exp.DataType(this=exp.DType.ARRAY, expressions=[exp.DataType(this=_TYPES[element])], nested=True)
+
+
+def name(text: str) -> exp.Identifier:
+    """A quoted identifier."""
+    return exp.Identifier(this=text, quoted=True)
+
+
+def table(text: str, catalog: str | None = None, alias: str | None = None) -> exp.Table:
+    """A table, in an attached database or among the temporary ones."""
+    node = exp.Table(this=name(text), db=name(catalog) if catalog else None)
+    if alias:
+        node.set("alias", exp.TableAlias(this=name(alias)))
+    return node
+
+
+def col(text: str, of: str | None = None) -> exp.Column:
+    """A column."""
+    return exp.Column(this=name(text), table=name(of) if of else None)
+
+
+def _and(*terms: exp.Expr) -> exp.Expr:
+    return exp.and_(*terms, copy=False)
+
+
+def _eq(a: exp.Expr, b: exp.Expr) -> exp.Expr:
+    return exp.EQ(this=a, expression=b)
+
+
+def _plus_one(a: exp.Expr) -> exp.Expr:
+    return exp.Add(this=a, expression=exp.Literal.number(1))
+
+
+def _named(node: exp.Expr, text: str) -> exp.Expr:
+    return exp.Alias(this=node, alias=name(text))
+
+
+def _max(node: exp.Expr) -> exp.Expr:
+    return exp.Max(this=node)
+
+
+def _live_tokens() -> exp.Select:
+    """``FROM`` all tokens of the live sequences."""
+    return exp.select(copy=False).from_(table(TOKEN, STATE, "t"), copy=False).join(
+        table(SEQUENCE, STATE, "q"), on=_eq(col("seq", "t"), col("seq", "q")), copy=False
+    ).where(col("live", "q"), copy=False)  # fmt: skip
+
+
+@attrs.frozen
+class Control:
+    """Writes the control statements of one dialect.
+
+    Attributes
+    ----------
+    dialect
+        A sqlglot dialect.
+    """
+
+    dialect: str
+
+    def text(self, node: exp.Expr) -> str:
+        """The node as SQL."""
+        return node.sql(dialect=self.dialect, unsupported_level=ErrorLevel.RAISE, copy=False)
+
+    # -- definitions ---------------------------------------------------------------------------------
+    def create_table(self, table_name: str, columns: Sequence[tuple[str, str]], catalog: str | None = None,
+                     exists_ok: bool = False) -> str:
+        """``CREATE TABLE`` with columns of IR types; a temporary one without a catalog."""
+        defs = [exp.ColumnDef(this=name(c), kind=sql_type(t)) for c, t in columns]
+        schema = exp.Schema(this=table(table_name, catalog), expressions=defs)
+        temporary = None if catalog else exp.Properties(expressions=[exp.TemporaryProperty()])
+        return self.text(exp.Create(this=schema, kind="TABLE", exists=exists_ok, properties=temporary))
+
+    def create_spec(self, spec: TableSpec, catalog: str | None = None, exists_ok: bool = False) -> str:
+        """``CREATE TABLE`` of a table of the program."""
+        return self.create_table(spec.name, [(c.name, c.type) for c in spec.columns], catalog, exists_ok)
+
+    def schema(self, program: Program) -> list[str]:
+        """The tables of a state database, created where missing."""
+        out = [self.create_table(t, TABLES[t], STATE, exists_ok=True) for t in STATE_TABLES]
+        out += [self.create_spec(spec, STATE, exists_ok=True) for spec in states(program)]
+        symbols = sorted({s for f in program.functions.values() for s in f.symbols})
+        if symbols:
+            out.append(self.create_table(program.dims_table, [(s, "i64") for s in symbols], STATE, exists_ok=True))
+        return out
+
+    # -- filling and reading ---------------------------------------------------------------------------
+    def insert(self, table_name: str, columns: Sequence[str], catalog: str | None = None) -> str:
+        """``INSERT … VALUES (?, …)``; a statement for the driver alone."""
+        row = exp.Tuple(expressions=[exp.Placeholder() for _ in columns])
+        return self._insert(table_name, columns, exp.Values(expressions=[row]), catalog)
+
+    def insert_from(self, table_name: str, columns: Sequence[str], source: str, catalog: str | None = None) -> str:
+        """``INSERT … SELECT`` of all the columns from another table."""
+        query = exp.select(*[col(c) for c in columns], copy=False).from_(table(source), copy=False)
+        return self._insert(table_name, columns, query, catalog)
+
+    def insert_parquet(self, table_name: str, columns: Sequence[str], file: str, catalog: str | None = None) -> str:
+        """``INSERT … SELECT`` of all the columns from a Parquet file."""
+        source = exp.Table(this=exp.ReadParquet(expressions=[exp.Literal.string(file)]))
+        query = exp.select(*[col(c) for c in columns], copy=False).from_(source, copy=False)
+        return self._insert(table_name, columns, query, catalog)
+
+    def insert_rows(self, table_name: str, columns: Sequence[str], rows: Sequence[Sequence[int | float | bool | str]],
+                    catalog: str | None = None) -> str:
+        """``INSERT … VALUES`` with literal rows, for scripts."""
+        values = [exp.Tuple(expressions=[exp.convert(v) for v in row]) for row in rows]
+        return self._insert(table_name, columns, exp.Values(expressions=values), catalog)
+
+    def _insert(self, table_name: str, columns: Sequence[str], source: exp.Expr, catalog: str | None) -> str:
+        into = exp.Schema(this=table(table_name, catalog), expressions=[name(c) for c in columns])
+        return self.text(exp.Insert(this=into, expression=source))
+
+    def read(self, table_name: str, columns: Sequence[str], catalog: str | None = None,
+             where: Sequence[str] = (), order: Sequence[str] = ()) -> str:
+        """``SELECT`` of columns; ``where`` names columns compared with ``?``."""
+        query = exp.select(*[col(c) for c in columns], copy=False).from_(table(table_name, catalog), copy=False)
+        for c in where:
+            query.where(_eq(col(c), exp.Placeholder()), copy=False)
+        if order:
+            query.order_by(*[col(c) for c in order], copy=False)
+        return self.text(query)
+
+    def table_names(self, catalog: str) -> str:
+        """The names of the tables of an attached database."""
+        source = exp.Table(this=exp.to_identifier("tables"), db=exp.to_identifier("information_schema"))
+        query = exp.select(exp.column("table_name"), copy=False).from_(source, copy=False)
+        return self.text(query.where(_eq(exp.column("table_catalog"), exp.Literal.string(catalog)), copy=False))
+
+    def delete(self, table_name: str, catalog: str | None = None, where: Sequence[str] = (),
+               at_least: str | None = None) -> str:
+        """``DELETE`` of the rows whose columns ``where`` equal ``?``, and whose column ``at_least`` is ``>= ?``."""
+        terms: list[exp.Expr] = [_eq(col(c), exp.Placeholder()) for c in where]
+        if at_least:
+            terms.append(exp.GTE(this=col(at_least), expression=exp.Placeholder()))
+        condition = exp.Where(this=_and(*terms)) if terms else None
+        return self.text(exp.Delete(this=table(table_name, catalog), where=condition))
+
+    def update_sequence(self, columns: Sequence[str]) -> str:
+        """``UPDATE`` of columns of one sequence with ``?``; the last ``?`` is its number."""
+        sets = [_eq(col(c), exp.Placeholder()) for c in columns]
+        where = exp.Where(this=_eq(col("seq"), exp.Placeholder()))
+        return self.text(exp.Update(this=table(SEQUENCE, STATE), expressions=sets, where=where))
+
+    # -- one step --------------------------------------------------------------------------------------
+    def begin(self, program: Program, function: Function) -> list[str]:
+        """Fill the inputs of ``prefill`` or ``decode``: the rows of all live sequences that are still to be run."""
+        ids = function_input(function, "ids")
+        rows = _live_tokens()
+        rows.where(exp.GTE(this=col("pos", "t"), expression=col("length", "q")), copy=False)
+        within = exp.Sub(this=col("pos", "t"), expression=col("length", "q"))
+        out = [self.members()]
+        for source, value in (("ids", "id"), ("positions", "pos")):
+            spec = function_input(function, source)
+            out.append(self._fill(spec, rows.copy(), [col("seq", "t"), within.copy(), col(value, "t")]))
+        last = exp.select(copy=False).from_(table(ids.name), copy=False).group_by(col(ids.keys[0].name), copy=False)
+        newest = _max(col(ids.keys[1].name))
+        out.append(self._fill(function_input(function, "last"), last, [col(ids.keys[0].name), newest]))
+        if function.symbols:
+            out += self._dims(program, function)
+        return out
+
+    def members(self) -> str:
+        """Note which sequences take part in the step, where it ends, and their settings."""
+        newest = _named(_plus_one(_max(col("pos", "t"))), "position")
+        settings = [_named(_max(col(c, "q")), c) for c in ("length", "max_length", "temperature", "seed", "stream")]
+        query = _live_tokens().select(_named(col("seq", "q"), "seq"), newest, *settings, copy=False)
+        return self._temporary(STEP, query.group_by(col("seq", "q"), copy=False))
+
+    def idle_all(self) -> str:
+        """Let no sequence take part in the next step."""
+        return self.text(exp.Update(this=table(SEQUENCE, STATE), expressions=[_eq(col("live"), exp.false())]))
+
+    def _dims(self, program: Program, function: Function) -> list[str]:
+        """The symbols of a function whose graph was captured for one sequence: past and new rows."""
+        new = exp.Sub(this=col("position"), expression=col("length"))
+        known: dict[str, exp.Expr] = {"B": exp.Count(this=exp.Star()), "S": _max(new), "P": _max(col("length"))}
+        symbols = sorted({s for f in program.functions.values() for s in f.symbols})
+        missing = [s for s in function.symbols if s not in known]
+        if missing:
+            raise ValueError(f"{function.name} has the unknown symbols {', '.join(missing)}")
+        # With no live sequence there is one row all the same: a step then runs over nothing.
+        values = [exp.Coalesce(this=known[s], expressions=[exp.Literal.number(0)]) if s in known else exp.Null()
+                  for s in symbols]  # fmt: skip
+        query = exp.select(*values, copy=False).from_(table(STEP), copy=False)
+        return [self.delete(program.dims_table, STATE), self._insert(program.dims_table, symbols, query, STATE)]
+
+    def sample_inputs(self, sample: Function, logits: TableSpec) -> list[str]:
+        """Fill the inputs of ``sample`` from the logits of the step and the sequences' own settings."""
+        out = []
+        wanted = function_input(sample, "logits")
+        if wanted.name != logits.name:
+            query = exp.select(copy=False).from_(table(logits.name), copy=False)
+            out.append(self._fill(wanted, query, [col(c.name) for c in logits.columns]))
+        settings = {"temperature": "temperature", "seed": "seed", "sequence": "stream", "position": "position"}
+        for source in [spec.source for spec in sample.inputs if spec.source in settings]:
+            column = settings[source]
+            query = exp.select(copy=False).from_(table(STEP), copy=False)
+            out.append(self._fill(function_input(sample, source), query, [col("seq"), col(column)]))
+        return out
+
+    def append_drawn(self, sample: Function) -> str:
+        """Write the drawn ids behind the tokens of their sequences."""
+        ids = sample.outputs[0]
+        drawn = exp.select(col("seq", "s"), col("position", "s"), col(ids.values[0].name, "i"), copy=False).from_(
+            table(ids.name, alias="i"), copy=False
+        ).join(table(STEP, alias="s"), on=_eq(col(ids.keys[0].name, "i"), col("seq", "s")), copy=False)  # fmt: skip
+        return self._insert(TOKEN, ("seq", "pos", "id"), drawn, STATE)
+
+    def finish(self, sample: Function | None) -> str:
+        """The last write of a step: how far the state of each sequence reaches, and whether it goes on."""
+        sets = [_eq(col("length"), col("position", "s"))]
+        source = exp.select(col("seq"), col("position"), copy=False).from_(table(STEP), copy=False)
+        if sample is not None:
+            ids = sample.outputs[0]
+            stops = exp.select(col("id"), copy=False).from_(table(STOP, STATE), copy=False)
+            stopped = exp.In(this=col(ids.values[0].name, "i"), query=exp.Subquery(this=stops))
+            full = exp.GTE(this=_plus_one(col("position", "s")), expression=col("max_length", "s"))
+            on = _eq(col(ids.keys[0].name, "i"), col("seq", "s"))
+            goes_on = exp.Not(this=exp.Paren(this=exp.or_(stopped, full, copy=False)))
+            source = exp.select(col("seq", "s"), col("position", "s"), _named(goes_on, "goes_on"), copy=False).from_(
+                table(STEP, alias="s"), copy=False
+            ).join(table(ids.name, alias="i"), on=on, copy=False)  # fmt: skip
+            sets.append(_eq(col("live"), col("goes_on", "s")))
+        rows = exp.Subquery(this=source, alias=exp.TableAlias(this=name("s")))
+        return self.text(exp.Update(
+            this=table(SEQUENCE, STATE), expressions=sets, from_=exp.From(this=rows),
+            where=exp.Where(this=_eq(col("seq", SEQUENCE), col("seq", "s"))),
+        ))  # fmt: skip
+
+    def step(self, program: Program, function: Function, sampler: Function | None) -> list[str]:
+        """All statements of one step, without its transaction; no id is drawn without a sampler."""
+        out = [*self.begin(program, function), *(s.sql for s in function.statements)]
+        if sampler is not None:
+            out += self.draw(function, sampler)
+        return [*out, self.finish(sampler)]
+
+    def draw(self, function: Function, sampler: Function) -> list[str]:
+        """Draw from the logits that ``function`` left, and append the ids."""
+        return [*self.sample_inputs(sampler, output(function, "logits")), *(s.sql for s in sampler.statements),
+                self.append_drawn(sampler)]  # fmt: skip
+
+    def continuation(self) -> str:
+        """The text that each sequence was given after its prompt, special tokens left out."""
+        here = exp.select(copy=False).from_(table(SEQUENCE, STATE, "q"), copy=False).join(
+            table(TOKEN, STATE, "t"), on=_and(_eq(col("seq", "t"), col("seq", "q")), exp.GTE(
+                this=col("pos", "t"), expression=col("prompt_length", "q"))), copy=False
+        ).join(table(VOCABULARY, MODEL, "v"), on=_eq(col("id", "v"), col("id", "t")), copy=False)  # fmt: skip
+        digits = exp.Case(ifs=[exp.If(this=col("special", "v"), true=exp.Literal.string(""))],
+                          default=exp.Hex(this=col("bytes", "v")))  # fmt: skip
+        joined = exp.GroupConcat(this=exp.Order(this=digits, expressions=[exp.Ordered(this=col("pos", "t"))]),
+                                 separator=exp.Literal.string(""))  # fmt: skip
+        each = here.select(col("seq", "q"), _named(exp.Unhex(this=joined), "raw"), copy=False).group_by(
+            col("seq", "q"), copy=False)  # fmt: skip
+        # A sequence can end within a character; its bytes are then shown escaped.
+        readable = exp.Try(this=exp.Decode(this=col("raw"), charset=exp.Literal.string("utf-8")))
+        escaped = exp.Cast(this=col("raw"), to=exp.DataType(this=exp.DType.TEXT))
+        text = _named(exp.Coalesce(this=readable, expressions=[escaped]), "text")
+        source = exp.Subquery(this=each, alias=exp.TableAlias(this=name("s")))
+        query = exp.select(col("seq"), text, copy=False).from_(source, copy=False)
+        return self.text(query.order_by(col("seq"), copy=False))
+
+    def _temporary(self, table_name: str, query: exp.Expr) -> str:
+        return self.text(exp.Create(this=table(table_name), kind="TABLE", replace=True, expression=query,
+                                    properties=exp.Properties(expressions=[exp.TemporaryProperty()])))  # fmt: skip
+
+    def _fill(self, spec: TableSpec, query: exp.Select, values: Sequence[exp.Expr]) -> str:
+        columns = [_cast(v, c) for v, c in zip(values, spec.columns, strict=True)]
+        return self._temporary(spec.name, query.select(*columns, copy=False))
+
+
+def _cast(value: exp.Expr, column: Column) -> exp.Expr:
+    return _named(exp.Cast(this=value, to=sql_type(column.type)), column.name)
+
+
+def sampler(program: Program, greedy: bool) -> Function:
+    """The function that draws: the short one where every sequence takes its most likely token."""
+    name = "greedy" if greedy and "greedy" in program.functions else "sample"
+    return program.functions[name]
+
+
+def function_input(function: Function, source: str) -> TableSpec:
+    """The input table of an argument.
+
+    Raises
+    ------
+    ValueError
+        If the function has no such argument.
+    """
+    for spec in function.inputs:
+        if spec.source == source:
+            return spec
+    raise ValueError(f"the function {function.name} has no argument {source}")
+
+
+def output(function: Function, source: str) -> TableSpec:
+    """The result table of an output.
+
+    Raises
+    ------
+    ValueError
+        If the function has no such result.
+    """
+    for spec in function.outputs:
+        if spec.source == source:
+            return spec
+    raise ValueError(f"the function {function.name} has no result {source}")
+
+
+def states(program: Program) -> list[TableSpec]:
+    """The state tables of all functions, each once."""
+    found = {spec.name: spec for f in program.functions.values() for spec in f.states}
+    return list(found.values())
+
+
+def state_keys(spec: TableSpec) -> tuple[str, str]:
+    """The key columns of a state that hold the sequence and the position: its first two axes, never cut."""
+    if not spec.parts:
+        return spec.keys[0].name, spec.keys[1].name
+    whole = {p.axis: p.name for p in spec.parts if p.place == "row" and p.stride == 1}
+    return whole[0], whole[1]

@@ -1,0 +1,44 @@
+"""The one name mangler: model names become table and column names that every engine keeps apart.
+
+DuckDB and SQLite fold the case of quoted identifiers, PostgreSQL cuts names at 63 bytes; so a name is a lower-case slug
+of at most 40 bytes, with a short hash of the original behind it where the slug lost something or collides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import attrs
+
+SLUG_BYTES = 40
+_LOST = re.compile(r"[^a-z0-9_.]")
+
+
+@attrs.define
+class Names:
+    """Hands out names within one namespace and remembers what they stand for.
+
+    Attributes
+    ----------
+    table
+        Mangled name to original.
+    """
+
+    table: dict[str, str] = attrs.field(factory=dict)
+
+    def mangle(self, name: str) -> str:
+        """The identifier of ``name``: the same for the same name, different for different ones."""
+        slug = _LOST.sub("_", name)[:SLUG_BYTES].replace(".", "_") or "x"
+        if slug[0].isdigit():
+            slug = f"t{slug}"[:SLUG_BYTES]
+        if slug == name.replace(".", "_") and self.table.get(slug, name) == name:
+            self.table[slug] = name
+            return slug
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        for length in range(8, 64, 4):
+            candidate = f"{slug}_{digest[:length]}"
+            if self.table.get(candidate, name) == name:
+                self.table[candidate] = name
+                return candidate
+        raise ValueError(f"no free name for {name!r}")

@@ -1,0 +1,1 @@
+"""Passes on relational algebra, before and after tiling."""

@@ -1,0 +1,190 @@
+"""``apply-layout``: rewrite tiled contractions; packs and unpacks stand where layouts meet.
+
+``dot``: both operands are packed along the contracted axis, the product becomes a balanced sum of ``expr.dot`` over the
+columns, and the aggregate remains only over other reduced keys. With several segments each sums its share of the
+columns in a branch of a union, so that a short weight relation is scanned by several threads. ``wsum``: one operand is
+packed with its free axis in columns (and rows, for segments), each column is summed by itself, and the result is
+unpacked.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from irsql.dialects import expr as ex
+from irsql.dialects.rel import ops as ro
+from irsql.dialects.rel.types import Key, RelType, Val, rel, tiled
+from irsql.ir.attributes import I64, ScalarType
+from irsql.ir.core import Block, Builder, Module, Value
+from irsql.ir.passes import Pass, PassContext
+from irsql.passes.rel._contraction import Contraction, Free, Shared, match, origin
+
+
+@attrs.frozen
+class ApplyLayout(Pass):
+    """Carry out the decisions of ``select-layout``."""
+
+    name = "apply-layout"
+    summary = "rewrite tiled contractions into packed operands and lane products"
+    stage_in = "rel"
+    stage_out = "tiled"
+
+    def run(self, module: Module, ctx: PassContext) -> None:
+        for func in module.functions.values():
+            for op in list(func.block.ops):
+                if isinstance(op, ro.Aggregate) and op.tile is not None:
+                    found = match(op)
+                    if found is None:
+                        ctx.remark("missed", op, "the tiled aggregate is no contraction any more")
+                    elif op.tile.form == "dot":
+                        static = [s for s in found.shared if isinstance(s.extent, int)]
+                        axis = max(static, key=lambda s: int(str(s.extent)))
+                        _dot(found, axis, op.tile)
+                    elif op.tile.form == "wsum":
+                        free = [f for f in found.free if f.extent == op.tile.columns * op.tile.segments]
+                        state = [f for f in free if rel(found.join.inputs[f.input]).partial]
+                        _weighted_sum(found, (state or free)[0], op.tile)
+        module.attrs_ = {**module.attrs_, "stage": "tiled"}
+
+
+def _axis(value: Value, key: str) -> int:
+    return [k.name for k in rel(value).keys].index(key)
+
+
+def balanced_sum(e: ex.Exprs, terms: list[Value]) -> Value:
+    """The sum of all terms as a tree of logarithmic depth."""
+    while len(terms) > 1:
+        pairs = [e.binary("add", a, b) for a, b in zip(terms[::2], terms[1::2], strict=False)]
+        terms = pairs + ([terms[-1]] if len(terms) % 2 else [])
+    return terms[0]
+
+
+def _packed_join(b: Builder, c: Contraction, packed: list[Value], drop: Shared | None) -> tuple[Value, list[list[str]]]:
+    """Join of the packed operands without the condition on the dropped key, and the value columns of each input."""
+    names: dict[tuple[int, str], str] = {}
+    old = rel(c.join.result)
+    for column in old.columns[:len(old.keys)]:
+        names[origin(c.join, column)] = column
+    keys: list[Key] = []
+    values: list[Val] = []
+    per_input: list[list[str]] = []
+    for i, v in enumerate(packed):
+        keys += [Key(names[i, k.name], k.extent) for k in rel(v).keys]
+        mine = [Val(f"v{i}_{n}", w.type) for n, w in enumerate(rel(v).values)]
+        per_input.append([w.name for w in mine])
+        values += mine
+    env: dict[Value, Value] = {}
+    e, on = ex.Exprs.body()
+    for inner in c.join.on.block.ops:
+        if not inner.is_terminator:
+            e.builder.insert(inner.clone(env))
+    e.end(*(env[v] for v in c.join.on.block.terminator.operands if drop is None or v is not drop.condition))
+    _erase_dead(on.block)
+    t = RelType(tuple(keys), tuple(values), old.partial)
+    joined = b.insert(ro.Join(tuple(packed), on=on, result_types=[t])).result
+    return joined, per_input
+
+
+def _erase_dead(block: Block) -> None:
+    for op in reversed(list(block.ops)):
+        if op.pure and not any(r.uses for r in op.results):
+            op.erase()
+
+
+def _clone_keys(e: ex.Exprs, c: Contraction, skip: frozenset[str]) -> dict[str, Value]:
+    """Key expressions of the old projection, but for the skipped ones."""
+    project = c.project
+    env: dict[Value, Value] = {}
+    for inner in project.body.block.ops:
+        if not inner.is_terminator:
+            e.builder.insert(inner.clone(env))
+    yields = project.body.block.terminator.operands
+    return {k.name: env[v] for k, v in zip(rel(project.result).keys, yields, strict=False) if k.name not in skip}
+
+
+def _dot(c: Contraction, axis: Shared, tile: ro.Tile) -> None:
+    out = rel(c.aggregate.result)
+    b = Builder.before_op(c.aggregate)
+    packed: list[Value] = []
+    for v, key in zip(c.join.inputs, (axis.lhs_key, axis.rhs_key), strict=True):
+        t = tiled(rel(v), _axis(v, key), tile.lane, tile.columns, 1, tile.carrier)
+        packed.append(b.insert(ro.Pack(v, result_types=[t]), f"{v.name}.packed" if v.name else "packed").result)
+    rest = [k for k in rel(c.project.result).keys if k.name != axis.project_key]
+    if tile.segments > 1:
+        loops = RelType((*rest, Key("part", tile.segments)), (Val("v", out.values[0].type),), out.partial)
+        parts = tuple(_branch(b, c, axis, packed, loops, tile, n) for n in range(tile.segments))
+        terms: Value = b.insert(ro.Union(parts, result_types=[loops])).result
+    elif {k.name for k in rest} != {k.name for k in out.keys}:
+        terms = _branch(b, c, axis, packed, RelType(tuple(rest), (Val("v", out.values[0].type),), out.partial), tile, 0)
+    else:  # the contracted axis was all there was to sum
+        _replace(c, _branch(b, c, axis, packed, out, tile, 0))
+        return
+    e, body = ex.Exprs.body()
+    e.end(e.col("v", out.values[0].type))
+    _replace(c, b.insert(ro.Aggregate(terms, body=body, kinds=("sum",), result_types=[out])).result)
+
+
+def _branch(b: Builder, c: Contraction, axis: Shared, packed: list[Value], result: RelType, tile: ro.Tile,
+            part: int) -> Value:
+    """The sum of the inner products over one share of the columns, keyed as ``result`` says."""
+    if tile.segments > 1:
+        share = slice(part * tile.columns // tile.segments, (part + 1) * tile.columns // tile.segments)
+        packed = [_columns(b, v, share) for v in packed]
+    joined, (left, right) = _packed_join(b, c, packed, axis)
+    t = rel(joined)
+    e, body = ex.Exprs.body()
+    keys = _clone_keys(e, c, frozenset({axis.project_key}))
+    if tile.segments > 1:
+        keys["part"] = e.const(part, I64)
+    terms: list[Value] = []
+    for first, second in zip(left, right, strict=True):
+        x, y = e.col(first, t.column_type(first)), e.col(second, t.column_type(second))
+        terms.append(e.binary("mul", x, y) if not tile.lane else
+                     e.builder.insert(ex.Dot(x, y, result_types=[result.values[0].type])).result)
+    e.end(*(keys[k.name] for k in result.keys), balanced_sum(e, terms))
+    _erase_dead(body.block)
+    return b.insert(ro.Project(joined, body=body, result_types=[result])).result
+
+
+def _columns(b: Builder, x: Value, share: slice) -> Value:
+    """Some of the value columns of a packed relation; what is left has no layout of its own."""
+    t = rel(x)
+    out = RelType(t.keys, t.values[share], t.partial)
+    e, body = ex.Exprs.body()
+    e.end(*(e.col(n, out.column_type(n)) for n in out.columns))
+    return b.insert(ro.Project(x, body=body, result_types=[out])).result
+
+
+def _weighted_sum(c: Contraction, free: Free, tile: ro.Tile) -> None:
+    agg = c.aggregate
+    b = Builder.before_op(agg)
+    packed = list(c.join.inputs)
+    v = packed[free.input]
+    cut = tiled(rel(v), _axis(v, free.key), 0, tile.columns, tile.segments)
+    packed[free.input] = b.insert(ro.Pack(v, result_types=[cut])).result
+    joined, per_input = _packed_join(b, c, packed, None)
+    t, out = rel(joined), rel(agg.result)
+    f = out.values[0].type
+    assert isinstance(f, ScalarType)
+    whole = frozenset({free.project_key}) if tile.segments == 1 else frozenset[str]()
+    rest = [Key(k.name, tile.segments) if k.name == free.project_key else k for k in rel(c.project.result).keys
+            if k.name not in whole]
+    e, body = ex.Exprs.body()
+    keys = _clone_keys(e, c, whole)
+    scalar = e.col(per_input[1 - free.input][0], f)
+    terms = [e.binary("mul", scalar, e.col(x, t.column_type(x))) for x in per_input[free.input]]
+    e.end(*(keys[k.name] for k in rest), *terms)
+    _erase_dead(body.block)
+    wide = tiled(out, [k.name for k in out.keys].index(free.project_key), 0, tile.columns, tile.segments)
+    loops = RelType(tuple(rest), wide.values, out.partial)
+    products = b.insert(ro.Project(joined, body=body, result_types=[loops])).result
+    e, body = ex.Exprs.body()
+    e.end(*(e.col(w.name, f) for w in wide.values))
+    sums = b.insert(ro.Aggregate(products, body=body, kinds=("sum",) * tile.columns, result_types=[wide])).result
+    _replace(c, b.insert(ro.Unpack(sums, result_types=[out])).result)
+
+
+def _replace(c: Contraction, value: Value) -> None:
+    c.aggregate.replace_with(value)
+    c.project.erase()
+    c.join.erase()

@@ -1,0 +1,103 @@
+"""``sink-unpack``: look up first, unpack after.
+
+A lookup ``project(join(ids, unpack(table)))`` that only carries the tiled axis and the value through reads whole tiles
+of the few joined rows and unpacks those, instead of unpacking the whole table. So a tied embedding and head are stored
+once, in the head's layout.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from irsql.dialects import expr as ex
+from irsql.dialects.rel import ops as ro
+from irsql.dialects.rel.types import Key, Layout, Part, RelType, Val, rel
+from irsql.ir.core import Builder, Module, Value
+from irsql.ir.passes import Pass, PassContext
+from irsql.passes.rel._contraction import columns_in, origin
+
+
+@attrs.frozen
+class SinkUnpack(Pass):
+    """Move an unpack below the join and the projection that carry its tiles through."""
+
+    name = "sink-unpack"
+    summary = "unpack after a lookup instead of before it"
+    stage_in = stage_out = "tiled"
+
+    def run(self, module: Module, ctx: PassContext) -> None:
+        for func in module.functions.values():
+            for op in list(func.block.ops):
+                if isinstance(op, ro.Project) and isinstance(op.x.owner, ro.Join) and _sink(op, op.x.owner):
+                    ctx.remark("passed", None, "an unpack moved below a lookup")
+            for op in reversed(list(func.block.ops)):
+                if op.pure and op.results and not any(r.uses for r in op.results):
+                    op.erase()
+
+
+def _sink(project: ro.Project, join: ro.Join) -> bool:
+    unpacks = [(i, v.owner) for i, v in enumerate(join.inputs) if isinstance(v.owner, ro.Unpack)]
+    if len(unpacks) != 1 or len(join.result.users()) != 1:
+        return False
+    number, unpack = unpacks[0]
+    assert isinstance(unpack, ro.Unpack)
+    source, out = rel(unpack.x), rel(project.result)
+    lay = source.layout
+    assert lay is not None and lay.tiled_axis is not None
+    axis, value = lay.names[lay.tiled_axis], rel(unpack.result).values[0].name
+    if len(rel(unpack.result).values) != 1 or len(out.values) != 1 or any(
+            p.axis == lay.tiled_axis and p.place == "row" for p in lay.parts):
+        return False
+    if any((number, n) in columns_in(c) for c in join.on.block.terminator.operands for n in (axis, value)):
+        return False
+    yields = project.body.block.terminator.operands
+    position = [n for n, v in enumerate(yields) if any(origin(join, c) == (number, axis) for _, c in columns_in(v))]
+    carried = [v for v in yields if any(origin(join, c) == (number, value) for _, c in columns_in(v))]
+    if len(position) != 1 or position[0] >= len(out.keys) or len(carried) != 1 or carried[0] is not yields[-1]:
+        return False
+    if not isinstance(yields[position[0]].owner, ex.Col) or not isinstance(yields[-1].owner, ex.Col):
+        return False
+    _rebuild(project, join, number, unpack, position[0])
+    return True
+
+
+def _rebuild(project: ro.Project, join: ro.Join, number: int, unpack: ro.Unpack, position: int) -> None:
+    source, out, old = rel(unpack.x), rel(project.result), rel(join.result)
+    lay = source.layout
+    assert lay is not None
+    b = Builder.before_op(project)
+    inputs = [unpack.x if i == number else v for i, v in enumerate(join.inputs)]
+    key_name = {origin(join, c): c for c in old.columns}
+    keys = [Key(key_name[i, k.name], k.extent) for i, v in enumerate(inputs) for k in rel(v).keys]
+    values: list[Val] = []
+    tiles: list[str] = []
+    for i, v in enumerate(inputs):
+        for w in rel(v).values:
+            name = f"t_{w.name}" if i == number else key_name[i, w.name]
+            tiles += [name] if i == number else []
+            values.append(Val(name, w.type))
+    mapping: dict[Value, Value] = {}
+    e, on = ex.Exprs.body()
+    for inner in join.on.block.ops:
+        e.builder.insert(inner.clone(mapping))
+    t = RelType(tuple(keys), tuple(values), old.partial)
+    joined = b.insert(ro.Join(tuple(inputs), on=on, result_types=[t])).result
+    rows = [k for n, k in enumerate(out.keys) if n != position]
+    parts = [Part(n, "row", k.extent, 1, k.name) for n, k in enumerate(out.keys) if n != position]
+    parts += [Part(position, p.place, p.extent, p.stride) for p in lay.parts if p.place != "row"]
+    layout = Layout(tuple(k.extent for k in out.keys), tuple(k.name for k in out.keys), tuple(parts), lay.carrier)
+    base = out.values[0].name
+    named = [Val(f"{base}_{n}" if lay.column else base, w.type) for n, w in enumerate(source.values)]
+    wide = RelType(tuple(rows), tuple(named), out.partial, layout)
+    e, body = ex.Exprs.body()
+    env: dict[Value, Value] = {}
+    yields = project.body.block.terminator.operands
+    skip = {yields[position], yields[-1]}
+    for inner in project.body.block.ops:
+        if not inner.is_terminator and not skip & set(inner.results):
+            e.builder.insert(inner.clone(env))
+    cols = [env[v] for n, v in enumerate(yields[:-1]) if n != position]
+    e.end(*cols, *(e.col(name, t.column_type(name)) for name in tiles))
+    packed = b.insert(ro.Project(joined, body=body, result_types=[wide])).result
+    project.replace_with(b.insert(ro.Unpack(packed, result_types=[out])).result)
+    join.erase()

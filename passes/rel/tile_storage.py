@@ -1,0 +1,91 @@
+"""``tile-storage``: pivoting moves into ``@load``; stored relations and states take the layout their readers want.
+
+A stored relation has one layout, the one that the most costly reader wants; other readers unpack it. ``@load`` packs
+once, and so does the append of a state.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+
+from irsql.dialects.rel import ops as ro
+from irsql.dialects.rel.types import RelType, rel
+from irsql.ir.core import BlockArg, Builder, Func, Module, Return, Value
+from irsql.ir.passes import Pass, PassContext
+
+
+@attrs.frozen
+class TileStorage(Pass):
+    """Give stored relations and states the layout of their packs."""
+
+    name = "tile-storage"
+    summary = "store weights and states in the layout their readers want"
+    stage_in = stage_out = "tiled"
+    changes_signatures = True  # a state is stored in tiles, so the functions that take it take tiles
+
+    def run(self, module: Module, ctx: PassContext) -> None:
+        wanted: dict[str, Counter[RelType]] = {}
+        for func in module.functions.values():
+            for op in func.block.ops:
+                if isinstance(op, ro.Pack):
+                    name = _storage(op.x)
+                    if name is not None:
+                        wanted.setdefault(name, Counter())[rel(op.result)] += 1
+        chosen = {name: count.most_common(1)[0][0] for name, count in wanted.items()}
+        for func in module.functions.values():
+            if func.sym_name == "load":
+                for op in list(func.block.ops):
+                    if isinstance(op, ro.Store) and op.store in chosen and rel(op.x).layout is None:
+                        t = chosen[op.store]
+                        op.set_operand(0, Builder.before_op(op).insert(ro.Pack(op.x, result_types=[t])).result)
+            else:
+                _retype(func, chosen)
+                func.update_type()
+        for name, t in chosen.items():
+            assert t.layout is not None
+            ctx.remark("passed", None, f"{name} is stored {t.layout.form}")
+
+
+def _storage(value: Value) -> str | None:
+    """Name of the stored relation or state behind a value, if it is one."""
+    if isinstance(value, BlockArg):
+        return value.name if rel(value).partial else None
+    owner = value.owner
+    if isinstance(owner, ro.Stored):
+        return owner.store
+    if isinstance(owner, ro.Append):
+        return _storage(owner.state)
+    return None
+
+
+def _retype(func: Func, chosen: dict[str, RelType]) -> None:
+    """Change the type of every version of the chosen storages; scalar readers get an unpack."""
+    for arg in func.block.args:
+        name = _storage(arg)
+        if name in chosen:
+            _become(arg, chosen[name], Builder(func.block, func.block.ops[0]))
+    for op in list(func.block.ops):
+        if isinstance(op, ro.Stored) and op.store in chosen:
+            following = func.block.ops[func.block.ops.index(op) + 1]
+            _become(op.result, chosen[op.store], Builder(func.block, following))
+        elif isinstance(op, ro.Append) and rel(op.state).layout is not None:
+            rows = Builder.before_op(op).insert(ro.Pack(op.rows, result_types=[rel(op.state)])).result
+            op.set_operand(1, rows)
+            following = func.block.ops[func.block.ops.index(op) + 1]
+            _become(op.result, rel(op.state), Builder(func.block, following))
+
+
+def _become(value: Value, t: RelType, b: Builder) -> None:
+    scalar = rel(value)
+    value.type = t
+    packs = [u for u in value.users() if isinstance(u, ro.Pack) and rel(u.result) == t]
+    others = [(u, i) for u, i in list(value.uses) if u not in packs and not isinstance(u, Return) and not (
+        isinstance(u, ro.Append) and i == 0)]
+    if others:
+        unpacked = b.insert(ro.Unpack(value, result_types=[scalar])).result
+        for user, index in others:
+            user.set_operand(index, unpacked)
+    for pack in packs:
+        pack.replace_with(value)

@@ -1,0 +1,117 @@
+"""``materialise``: decide which selects become step tables; what is left are CTEs.
+
+Three reasons make a statement of its own: a result of the function; a value that several statements read; the packed
+operand of a lane product, so that the engine knows it is a few rows and streams the weights past it. The graph question
+(which statements reach a value) is a reverse walk in SSA order.
+"""
+
+from __future__ import annotations
+
+import attrs
+import networkx as nx
+
+from irsql.dialects import expr as ex
+from irsql.dialects.rel.types import RelType
+from irsql.dialects.sql import ops as so
+from irsql.ir.core import Builder, Func, Module, Op, Return, Value
+from irsql.ir.passes import Pass, PassContext
+
+_STATEMENTS = (so.Materialise, so.Append, so.Store)
+
+
+@attrs.frozen
+class Materialise(Pass):
+    """Insert ``sql.materialise`` where a statement ends."""
+
+    name = "materialise"
+    summary = "choose which selects are step tables and which are CTEs"
+    stage_in = stage_out = "sql"
+
+    def run(self, module: Module, ctx: PassContext) -> None:
+        for func in module.functions.values():
+            if func.sym_name == "load":
+                continue
+            _results(func)
+            for op in list(func.block.ops):
+                if isinstance(op, so.Select) and _is_product(op):
+                    for v in op.inputs:
+                        if _packs(v):
+                            _cut(v)
+            _shared(func)
+            _name(func)
+            count = sum(isinstance(op, so.Materialise | so.Append) for op in func.block.ops)
+            ctx.statistic(f"statements of {func.sym_name}", count)
+
+
+def _cut(value: Value) -> None:
+    """Make ``value`` a step table."""
+    owner = value.owner
+    assert isinstance(owner, Op) and owner.parent is not None
+    ops = owner.parent.ops
+    after = ops[ops.index(owner) + 1]
+    made = Builder(owner.parent, after, owner.loc).insert(so.Materialise(value, result_types=[value.type]))
+    made.result.name = value.name
+    for user, index in list(value.uses):
+        if user is not made:
+            user.set_operand(index, made.result)
+
+
+def _results(func: Func) -> None:
+    end = func.block.terminator
+    for i, v in enumerate(end.operands):
+        if isinstance(v.type, RelType) and not v.type.partial and not isinstance(v.owner, so.Materialise):
+            loc, after = end.loc, end
+            if isinstance(v.owner, Op):
+                # right where it is computed: behind an append it would read a state that has moved on
+                loc, after = v.owner.loc, func.block.ops[func.block.ops.index(v.owner) + 1]
+            made = Builder(func.block, after, loc).insert(so.Materialise(v, result_types=[v.type]))
+            made.result.name = str(func.outputs[i]) if i < len(func.outputs) else f"out{i}"
+            end.set_operand(i, made.result)
+
+
+def _is_product(select: so.Select) -> bool:
+    """Multiplies stored tiles."""
+    if not any(isinstance(op, ex.Dot) for op in select.columns.block.ops):
+        return False
+    return any(isinstance(v.owner, so.Table) for v in select.inputs)
+
+
+def _packs(value: Value) -> bool:
+    op = value.owner
+    return isinstance(op, so.Select) and any(isinstance(x, ex.Pack) for x in op.columns.block.ops)
+
+
+def _shared(func: Func) -> None:
+    """Cut every computed value that more than one statement reaches, the latest first."""
+    graph: nx.DiGraph[Op] = nx.DiGraph()
+    order = [op for op in func.block.ops if not isinstance(op, Return)]
+    for op in order:
+        graph.add_node(op)
+        for v in op.operands:
+            if isinstance(v.owner, Op):
+                graph.add_edge(v.owner, op)
+    roots: dict[Op, frozenset[Op]] = {}
+    for op in reversed(order):
+        if isinstance(op, _STATEMENTS):
+            roots[op] = frozenset({op})
+            continue
+        reached = frozenset[Op]().union(*(roots[user] for user in graph.successors(op)))
+        if len(reached) > 1 and isinstance(op, so.Select | so.UnionAll | so.Unpack):
+            _cut(op.result)
+            cut = next(u for u in op.result.users() if isinstance(u, so.Materialise))
+            reached = frozenset({cut})
+        roots[op] = reached
+
+
+def _name(func: Func) -> None:
+    """Give every step table a name from where it comes from."""
+    taken: set[str] = set()
+    for op in func.block.ops:
+        if isinstance(op, so.Materialise):
+            base = f"{op.loc.scope}.{op.result.name}" if op.loc.scope else (op.result.name or "step")
+            name, n = base, 2
+            while name in taken:
+                name, n = f"{base}.{n}", n + 1
+            taken.add(name)
+            op.table = name
+

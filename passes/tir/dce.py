@@ -1,0 +1,21 @@
+"""``dce``: pure ops without users go."""
+
+from __future__ import annotations
+
+import attrs
+
+from irsql.ir import cleanup
+from irsql.ir.core import Module
+from irsql.ir.passes import Pass, PassContext
+
+
+@attrs.frozen
+class DeadCode(Pass):
+    """Erases pure ops none of whose results is used, transitively, on any stage."""
+
+    name = "dce"
+    summary = "erase pure operations that nothing uses"
+
+    def run(self, module: Module, ctx: PassContext) -> None:
+        for func in module.functions.values():
+            ctx.statistic("erased", cleanup.erase_dead(func.block))

@@ -1,0 +1,66 @@
+// The sum of eight products becomes two lane products; no aggregate is left.
+// RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='apply-layout' | filecheck %s
+
+// CHECK: sym_name = "forward"
+// CHECK: %[[X:.*]] = "rel.pack"(%x)
+// CHECK: %[[W:.*]] = "rel.pack"
+// CHECK: "rel.join"(%[[X]], %[[W]])
+// CHECK-NOT: "rel.aggregate"
+// CHECK: "expr.dot"
+// CHECK: "expr.dot"
+// CHECK: kind = "add"
+// CHECK: stage = "tiled"
+
+"builtin.module"() ({
+  "func.func"() <{sym_name = "load", function_type = () -> ()}> ({
+    %0 = "rel.parameter"() <{parameter = "w"}> : () -> !rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>
+    "rel.store"(%0) <{store = "w"}> : (!rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>) -> ()
+    %1 = "rel.parameter"() <{parameter = "u"}> : () -> !rel.rel<[#rel.key<"i0", 5>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>
+    "rel.store"(%1) <{store = "u"}> : (!rel.rel<[#rel.key<"i0", 5>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>) -> ()
+    "func.return"() : () -> ()
+  }) : () -> ()
+  "func.func"() <{sym_name = "forward", function_type = (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>, !rel.rel<[#rel.key<"b", #irsql.dim<"B">>], [#rel.val<"v", i64>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>}> ({
+  ^bb0(%x: !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>, %ids: !rel.rel<[#rel.key<"b", #irsql.dim<"B">>], [#rel.val<"v", i64>], false, unit>):
+    %0 = "rel.stored"() <{store = "w"}> : () -> !rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>
+    %1 = "rel.stored"() <{store = "u"}> : () -> !rel.rel<[#rel.key<"i0", 5>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>
+    %2 = "rel.join"(%x, %0) ({
+      %3 = "expr.col"() <{column = "i1", input = 0 : i64}> : () -> i64
+      %4 = "expr.col"() <{column = "i1", input = 1 : i64}> : () -> i64
+      %5 = "expr.compare"(%3, %4) <{kind = "eq"}> : (i64, i64) -> i1
+      "expr.yield"(%5) : (i1) -> ()
+    }) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>, !rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"b_0", #irsql.dim<"B">>, #rel.key<"i1_0", 8>, #rel.key<"i0_1", 7>, #rel.key<"i1_1", 8>], [#rel.val<"v0", f32>, #rel.val<"v1", f32>], false, unit>
+    %3 = "rel.project"(%2) ({
+      %4 = "expr.col"() <{column = "b_0", input = 0 : i64}> : () -> i64
+      %5 = "expr.col"() <{column = "i0_1", input = 0 : i64}> : () -> i64
+      %6 = "expr.col"() <{column = "i1_0", input = 0 : i64}> : () -> i64
+      %7 = "expr.col"() <{column = "v0", input = 0 : i64}> : () -> f32
+      %8 = "expr.col"() <{column = "v1", input = 0 : i64}> : () -> f32
+      %9 = "expr.binary"(%7, %8) <{kind = "mul"}> : (f32, f32) -> f32
+      "expr.yield"(%4, %5, %6, %9) : (i64, i64, i64, f32) -> ()
+    }) : (!rel.rel<[#rel.key<"b_0", #irsql.dim<"B">>, #rel.key<"i1_0", 8>, #rel.key<"i0_1", 7>, #rel.key<"i1_1", 8>], [#rel.val<"v0", f32>, #rel.val<"v1", f32>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 7>, #rel.key<"r2", 8>], [#rel.val<"v", f32>], false, unit>
+    %4 = "rel.aggregate"(%3) <{kinds = ["sum"], tile = #rel.tile<"dot", 4, 2, 1, "list">}> ({
+      %5 = "expr.col"() <{column = "v", input = 0 : i64}> : () -> f32
+      "expr.yield"(%5) : (f32) -> ()
+    }) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 7>, #rel.key<"r2", 8>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>
+    %5 = "rel.join"(%4, %1) ({
+      %6 = "expr.col"() <{column = "i1", input = 0 : i64}> : () -> i64
+      %7 = "expr.col"() <{column = "i1", input = 1 : i64}> : () -> i64
+      %8 = "expr.compare"(%6, %7) <{kind = "eq"}> : (i64, i64) -> i1
+      "expr.yield"(%8) : (i1) -> ()
+    }) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>, !rel.rel<[#rel.key<"i0", 5>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"b_0", #irsql.dim<"B">>, #rel.key<"i1_0", 7>, #rel.key<"i0_1", 5>, #rel.key<"i1_1", 7>], [#rel.val<"v0", f32>, #rel.val<"v1", f32>], false, unit>
+    %6 = "rel.project"(%5) ({
+      %7 = "expr.col"() <{column = "b_0", input = 0 : i64}> : () -> i64
+      %8 = "expr.col"() <{column = "i0_1", input = 0 : i64}> : () -> i64
+      %9 = "expr.col"() <{column = "i1_0", input = 0 : i64}> : () -> i64
+      %10 = "expr.col"() <{column = "v0", input = 0 : i64}> : () -> f32
+      %11 = "expr.col"() <{column = "v1", input = 0 : i64}> : () -> f32
+      %12 = "expr.binary"(%10, %11) <{kind = "mul"}> : (f32, f32) -> f32
+      "expr.yield"(%7, %8, %9, %12) : (i64, i64, i64, f32) -> ()
+    }) : (!rel.rel<[#rel.key<"b_0", #irsql.dim<"B">>, #rel.key<"i1_0", 7>, #rel.key<"i0_1", 5>, #rel.key<"i1_1", 7>], [#rel.val<"v0", f32>, #rel.val<"v1", f32>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>, #rel.key<"r2", 7>], [#rel.val<"v", f32>], false, unit>
+    %7 = "rel.aggregate"(%6) <{kinds = ["sum"], tile = #rel.tile<"dot", 4, 2, 1, "list">}> ({
+      %8 = "expr.col"() <{column = "v", input = 0 : i64}> : () -> f32
+      "expr.yield"(%8) : (f32) -> ()
+    }) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>, #rel.key<"r2", 7>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>
+    "func.return"(%7) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>) -> ()
+  }) {irsql.dims = {B = [0, 9]}, irsql.args = [#irsql.arg<"input", "normal", 0, 0, "">, #irsql.arg<"input", "range", 0, 7, "">], irsql.results = ["out0"]} : () -> ()
+}) {irsql.attrs = {stage = "rel", target = #irsql.target<"lanes", "1", "duckdb", [#irsql.capability<"dot", "list", "native", "", "">, #irsql.capability<"map", "list", "native", "", "">, #irsql.capability<"add", "list", "native", "", "">, #irsql.capability<"mul", "list", "native", "", "">, #irsql.capability<"scale", "list", "native", "", "">, #irsql.capability<"sum", "list", "native", "", "">, #irsql.capability<"slice", "list", "native", "", "">, #irsql.capability<"concat", "list", "native", "", "">, #irsql.capability<"pack", "list", "native", "", "">, #irsql.capability<"unpack", "list", "native", "", "">, #irsql.capability<"cast", "list", "native", "", "">], {neg = "NEG", abs = "ABS", exp = "EXP", log = "LOG", sqrt = "SQRT", rsqrt = "RSQRT", sin = "SIN", cos = "COS", tanh = "TANH", erf = "ERF", floor = "FLOOR", ceil = "CEIL", trunc = "TRUNC", round = "ROUND", sign = "SIGN", not = "NOT", isnan = "ISNAN", pow = "POW"}, #irsql.limits<1000, 60, 50, 256, 63, 900000, 500, 100>, #irsql.costs<"", "", {}, 0.1, 50.0, 100.0, 0.2, 50.0, 1.0, 30.0, 30.0>, #irsql.layout_defaults<["list"], 4, 4, 1, 1>, #irsql.value_contract<true, true, false, false, false, true, true, true, "truncates", "dividend", "ieee", true, true>, {}>}} : () -> ()

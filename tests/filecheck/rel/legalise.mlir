@@ -1,0 +1,59 @@
+// An engine whose dot is lowered to columns gets the wide form.
+// RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='legalise' | filecheck %s
+
+// CHECK: sym_name = "forward"
+// CHECK: "rel.pack"(%x){{.*}}#rel.val<"v_7", f32>]
+// CHECK-NOT: !rel.lane
+// CHECK-NOT: "expr.dot"
+// CHECK: kind = "mul"
+// CHECK: stage = "tiled"
+
+"builtin.module"() ({
+  "func.func"() <{sym_name = "load", function_type = () -> ()}> ({
+    %0 = "rel.parameter"() <{parameter = "w"}> : () -> !rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>
+    "rel.store"(%0) <{store = "w"}> : (!rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>) -> ()
+    %1 = "rel.parameter"() <{parameter = "u"}> : () -> !rel.rel<[#rel.key<"i0", 5>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>
+    "rel.store"(%1) <{store = "u"}> : (!rel.rel<[#rel.key<"i0", 5>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>) -> ()
+    "func.return"() : () -> ()
+  }) : () -> ()
+  "func.func"() <{sym_name = "forward", function_type = (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>, !rel.rel<[#rel.key<"b", #irsql.dim<"B">>], [#rel.val<"v", i64>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>}> ({
+  ^bb0(%x: !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>, %ids: !rel.rel<[#rel.key<"b", #irsql.dim<"B">>], [#rel.val<"v", i64>], false, unit>):
+    %0 = "rel.stored"() <{store = "w"}> : () -> !rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>
+    %1 = "rel.stored"() <{store = "u"}> : () -> !rel.rel<[#rel.key<"i0", 5>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>
+    %x.packed = "rel.pack"(%x) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[#irsql.dim<"B">, 8], ["b", "i1"], [#rel.part<0, "row", #irsql.dim<"B">, 1, "b">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>
+    %packed = "rel.pack"(%0) : (!rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"i0", 7>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[7, 8], ["i0", "i1"], [#rel.part<0, "row", 7, 1, "i0">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>
+    %2 = "rel.join"(%x.packed, %packed) ({
+      "expr.yield"() : () -> ()
+    }) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[#irsql.dim<"B">, 8], ["b", "i1"], [#rel.part<0, "row", #irsql.dim<"B">, 1, "b">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>, !rel.rel<[#rel.key<"i0", 7>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[7, 8], ["i0", "i1"], [#rel.part<0, "row", 7, 1, "i0">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>) -> !rel.rel<[#rel.key<"b_0", #irsql.dim<"B">>, #rel.key<"i0_1", 7>], [#rel.val<"v0_0", !rel.lane<f32, 4, "list">>, #rel.val<"v0_1", !rel.lane<f32, 4, "list">>, #rel.val<"v1_0", !rel.lane<f32, 4, "list">>, #rel.val<"v1_1", !rel.lane<f32, 4, "list">>], false, unit>
+    %3 = "rel.project"(%2) ({
+      %4 = "expr.col"() <{column = "b_0", input = 0 : i64}> : () -> i64
+      %5 = "expr.col"() <{column = "i0_1", input = 0 : i64}> : () -> i64
+      %6 = "expr.col"() <{column = "v0_0", input = 0 : i64}> : () -> !rel.lane<f32, 4, "list">
+      %7 = "expr.col"() <{column = "v1_0", input = 0 : i64}> : () -> !rel.lane<f32, 4, "list">
+      %8 = "expr.dot"(%6, %7) : (!rel.lane<f32, 4, "list">, !rel.lane<f32, 4, "list">) -> f32
+      %9 = "expr.col"() <{column = "v0_1", input = 0 : i64}> : () -> !rel.lane<f32, 4, "list">
+      %10 = "expr.col"() <{column = "v1_1", input = 0 : i64}> : () -> !rel.lane<f32, 4, "list">
+      %11 = "expr.dot"(%9, %10) : (!rel.lane<f32, 4, "list">, !rel.lane<f32, 4, "list">) -> f32
+      %12 = "expr.binary"(%8, %11) <{kind = "add"}> : (f32, f32) -> f32
+      "expr.yield"(%4, %5, %12) : (i64, i64, f32) -> ()
+    }) : (!rel.rel<[#rel.key<"b_0", #irsql.dim<"B">>, #rel.key<"i0_1", 7>], [#rel.val<"v0_0", !rel.lane<f32, 4, "list">>, #rel.val<"v0_1", !rel.lane<f32, 4, "list">>, #rel.val<"v1_0", !rel.lane<f32, 4, "list">>, #rel.val<"v1_1", !rel.lane<f32, 4, "list">>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>
+    %packed$1 = "rel.pack"(%3) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[#irsql.dim<"B">, 7], ["b", "i1"], [#rel.part<0, "row", #irsql.dim<"B">, 1, "b">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>
+    %packed$2 = "rel.pack"(%1) : (!rel.rel<[#rel.key<"i0", 5>, #rel.key<"i1", 7>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"i0", 5>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[5, 7], ["i0", "i1"], [#rel.part<0, "row", 5, 1, "i0">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>
+    %4 = "rel.join"(%packed$1, %packed$2) ({
+      "expr.yield"() : () -> ()
+    }) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[#irsql.dim<"B">, 7], ["b", "i1"], [#rel.part<0, "row", #irsql.dim<"B">, 1, "b">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>, !rel.rel<[#rel.key<"i0", 5>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[5, 7], ["i0", "i1"], [#rel.part<0, "row", 5, 1, "i0">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>) -> !rel.rel<[#rel.key<"b_0", #irsql.dim<"B">>, #rel.key<"i0_1", 5>], [#rel.val<"v0_0", !rel.lane<f32, 4, "list">>, #rel.val<"v0_1", !rel.lane<f32, 4, "list">>, #rel.val<"v1_0", !rel.lane<f32, 4, "list">>, #rel.val<"v1_1", !rel.lane<f32, 4, "list">>], false, unit>
+    %5 = "rel.project"(%4) ({
+      %6 = "expr.col"() <{column = "b_0", input = 0 : i64}> : () -> i64
+      %7 = "expr.col"() <{column = "i0_1", input = 0 : i64}> : () -> i64
+      %8 = "expr.col"() <{column = "v0_0", input = 0 : i64}> : () -> !rel.lane<f32, 4, "list">
+      %9 = "expr.col"() <{column = "v1_0", input = 0 : i64}> : () -> !rel.lane<f32, 4, "list">
+      %10 = "expr.dot"(%8, %9) : (!rel.lane<f32, 4, "list">, !rel.lane<f32, 4, "list">) -> f32
+      %11 = "expr.col"() <{column = "v0_1", input = 0 : i64}> : () -> !rel.lane<f32, 4, "list">
+      %12 = "expr.col"() <{column = "v1_1", input = 0 : i64}> : () -> !rel.lane<f32, 4, "list">
+      %13 = "expr.dot"(%11, %12) : (!rel.lane<f32, 4, "list">, !rel.lane<f32, 4, "list">) -> f32
+      %14 = "expr.binary"(%10, %13) <{kind = "add"}> : (f32, f32) -> f32
+      "expr.yield"(%6, %7, %14) : (i64, i64, f32) -> ()
+    }) : (!rel.rel<[#rel.key<"b_0", #irsql.dim<"B">>, #rel.key<"i0_1", 5>], [#rel.val<"v0_0", !rel.lane<f32, 4, "list">>, #rel.val<"v0_1", !rel.lane<f32, 4, "list">>, #rel.val<"v1_0", !rel.lane<f32, 4, "list">>, #rel.val<"v1_1", !rel.lane<f32, 4, "list">>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>
+    "func.return"(%5) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>) -> ()
+  }) {irsql.dims = {B = [0, 9]}, irsql.args = [#irsql.arg<"input", "normal", 0, 0, "">, #irsql.arg<"input", "range", 0, 7, "">], irsql.results = ["out0"]} : () -> ()
+}) {irsql.attrs = {stage = "tiled", target = #irsql.target<"lanes", "1", "duckdb", [#irsql.capability<"dot", "list", "lowered", "columns", "">, #irsql.capability<"map", "list", "native", "", "">, #irsql.capability<"add", "list", "native", "", "">, #irsql.capability<"mul", "list", "native", "", "">, #irsql.capability<"scale", "list", "native", "", "">, #irsql.capability<"sum", "list", "native", "", "">, #irsql.capability<"slice", "list", "native", "", "">, #irsql.capability<"concat", "list", "native", "", "">, #irsql.capability<"pack", "list", "native", "", "">, #irsql.capability<"unpack", "list", "native", "", "">, #irsql.capability<"cast", "list", "native", "", "">], {neg = "NEG", abs = "ABS", exp = "EXP", log = "LOG", sqrt = "SQRT", rsqrt = "RSQRT", sin = "SIN", cos = "COS", tanh = "TANH", erf = "ERF", floor = "FLOOR", ceil = "CEIL", trunc = "TRUNC", round = "ROUND", sign = "SIGN", not = "NOT", isnan = "ISNAN", pow = "POW"}, #irsql.limits<1000, 60, 50, 256, 63, 900000, 500, 100>, #irsql.costs<"", "", {}, 0.1, 50.0, 100.0, 0.2, 50.0, 1.0, 30.0, 30.0>, #irsql.layout_defaults<["list"], 4, 4, 1, 1>, #irsql.value_contract<true, true, false, false, false, true, true, true, "truncates", "dividend", "ieee", true, true>, {}>}} : () -> ()

@@ -1,0 +1,1 @@
+"""Builders of the small models that tests of every level share."""

@@ -1,0 +1,85 @@
+"""A module on its whole way: eager PyTorch, the interpreter of every stage asked for, and DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from irsql.compile import compile_module
+from irsql.compiled import Compiled
+from irsql.frontend.export import capture
+from irsql.frontend.importer import import_captured
+from irsql.frontend.weights import ModuleWeights
+from irsql.ir import semantics
+from irsql.ir.core import Module
+from irsql.ir.interp import Array, Interpreter
+from irsql.ir.parser import parse_module
+from irsql.ir.verifier import verify
+from tests.models.importing import bind, compare
+
+STAGES = ("tir", "rel", "tiled", "sql")
+
+
+def interpret(module: Module, weights: Mapping[str, Array], args: Sequence[Array],
+              symbols: Mapping[str, int]) -> list[Any]:
+    """``@load`` and then ``@forward`` of a module of any stage on dense arrays."""
+    adapter = semantics.adapter_for(module)
+    stored: dict[str, Any] = {}
+    if "load" in module.functions:
+        Interpreter(module, weights, {}, stored).run("load", [])
+    forward = module.functions["forward"]
+    results = Interpreter(module, weights, symbols, stored).run("forward", adapter.encode_args(forward, args, symbols))
+    return adapter.decode_results(forward, results, symbols)
+
+
+def check_everywhere(
+    source: nn.Module,
+    args: Sequence[Tensor],
+    *others: Sequence[Tensor],
+    dynamic: Mapping[str, Mapping[int, Any]] | None = None,
+    dynamic_shapes: Any = None,
+    stages: Sequence[str] = ("sql",),
+    tolerance: float = 5e-6,
+    least: float = 1e-30,
+) -> None:
+    """Compile ``source`` and compare DuckDB and the interpreters of ``stages`` with eager on ``args`` and ``others``.
+
+    The error of floats is relative to the largest of the result, or to ``least`` where that is more.
+
+    Raises
+    ------
+    AssertionError
+        Naming the stage, or the engine, that differs.
+    """
+    captured = capture(source, tuple(args), dynamic=dynamic, dynamic_shapes=dynamic_shapes)
+    imported = import_captured(captured)
+    weights = ModuleWeights(source)
+    arrays = {name: weights.read(name) for name in weights}
+    compilation = compile_module(imported, weights=arrays, keep_text=True)
+    compiled = Compiled(compilation, captured, weights)
+    modules = {stage: parse_module(compilation.stages[stage]) for stage in dict.fromkeys(("tir", *stages))}
+    for given in (args, *others):
+        with torch.no_grad():
+            leaves: list[Any] = pytree.tree_leaves(source(*given))
+        wanted = [torch.as_tensor(x) for x in leaves if x is not None]
+        dense = [a.numpy() for a in given]
+        symbols = bind(modules["tir"].functions["forward"], dense)
+        for stage in stages:
+            verify(modules[stage])
+            _same(stage, interpret(modules[stage], arrays, dense, symbols), wanted, tolerance, least)
+        got: list[Any] = pytree.tree_leaves(compiled(*given))
+        _same("DuckDB", [torch.as_tensor(x).numpy() for x in got if x is not None], wanted, tolerance, least)
+
+
+def _same(where: str, got: Sequence[Array], wanted: Sequence[Tensor], tolerance: float, least: float) -> None:
+    assert len(got) == len(wanted), where
+    for n, (a, b) in enumerate(zip(got, wanted, strict=True)):
+        try:
+            compare(np.asarray(a), b, tolerance, least)
+        except AssertionError as error:
+            raise AssertionError(f"{where}, result {n}: {error}\n{a}\nwanted {b}") from error

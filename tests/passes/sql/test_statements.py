@@ -1,0 +1,115 @@
+"""CTE inlining and the choice of step tables."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from irsql.dialects import expr as ex
+from irsql.dialects.sql import ops as so
+from irsql.dialects.tir import ops as ti
+from irsql.ir.attributes import F32, TensorType
+from irsql.ir.core import ArgInfo, Module, Value
+from irsql.ir.target import Limits, Target, attach
+from irsql.passes.rel._limits import depth_of
+from irsql.passes.sql.inline_ctes import InlineCtes
+from irsql.passes.sql.materialise import Materialise
+from tests.passes.rel.test_layouts import PRODUCT, B, two_products
+from tests.passes.stages import Program, ops_of, outcomes, pipeline, run, same
+
+
+def sql(m: Module, lane: int = 0, form: Literal["", "scalar", "wide"] = "") -> Module:
+    """Up to the sql stage, nothing inlined."""
+    run(m, *pipeline(lane, form)[:7])
+    return m
+
+
+@pytest.mark.parametrize("form", ["", "wide", "scalar"])
+def test_inlining_leaves_fewer_selects_of_the_same_meaning(form: Literal["", "scalar", "wide"]) -> None:
+    m = sql(two_products(), form=form)
+    want, before = outcomes(m), len(ops_of(m, so.Select))
+    run(m, InlineCtes())
+    same(outcomes(m), want, 1e-6, "inline-ctes")
+    after = len(ops_of(m, so.Select))
+    assert after < before
+    run(m, InlineCtes())
+    assert len(ops_of(m, so.Select)) == after, "once is enough"
+
+
+def elementwise(count: int, uses: int) -> Module:
+    """A sum of products, an expensive function of it, and ``uses`` readings of that."""
+    p = Program([("x", TensorType((B, 6), F32), ArgInfo())], {"B": (0, 9)})
+    w = p.weight("w", 5, 6)
+    t = TensorType((B, 5), F32)
+    y: Value = p.add(ti.Contract(p.args[0], w, maps=PRODUCT, bounds=(B, 5, 6), result_types=[t])).result
+    for _ in range(count):
+        y = p.t.elementwise([y], lambda e: e.unary("exp", e.unary("neg", e.unary("abs", e.args[0]))))
+
+    def body(e: ex.Exprs) -> Value:
+        out = e.args[0]
+        for _ in range(uses - 1):
+            out = e.binary("add", out, e.args[0])
+        return out
+
+    return p.finish(p.t.elementwise([y], body))
+
+
+def test_nothing_expensive_is_computed_twice() -> None:
+    for uses in (1, 3):
+        m = sql(elementwise(1, uses), form="scalar")
+        want = outcomes(m)
+        run(m, InlineCtes())
+        same(outcomes(m), want, 1e-6, "inline-ctes")
+        per_row = [op for op in m.functions["forward"].walk() if isinstance(op, ex.Unary) and op.kind == "exp"]
+        assert len(per_row) == 1
+        written = max(len(op.result.uses) for op in per_row)
+        assert written == 1
+
+
+def test_expressions_stay_within_the_limits() -> None:
+    m = sql(elementwise(6, 1), form="scalar")
+    attach(m, Target("small", limits=Limits(max_expression_depth=7)))
+    want = outcomes(m)
+    run(m, InlineCtes())
+    same(outcomes(m), want, 1e-6, "inline-ctes")
+    depths = [depth_of(r.block) for op in ops_of(m, so.Select) for r in op.regions]
+    assert 3 < max(depths) <= 7
+
+
+def test_caps_on_tables_and_expressions() -> None:
+    m = sql(two_products(), form="scalar")
+    run(m, InlineCtes(max_inputs=1))
+    assert all(len(op.inputs) <= 2 for op in ops_of(m, so.Select))
+    m = sql(two_products(), form="scalar")
+    before = len(ops_of(m, so.Select))
+    run(m, InlineCtes(max_ops=0))
+    assert len(ops_of(m, so.Select)) == before
+
+
+def test_a_statement_for_each_result_and_packed_operand() -> None:
+    m = sql(two_products())
+    run(m, InlineCtes())
+    want = outcomes(m)
+    ctx = run(m, Materialise())
+    same(outcomes(m), want, 0.0, "materialise")
+    made = ops_of(m, so.Materialise)
+    assert ctx.statistics["statements of forward"] == len(made)
+    assert len({op.table for op in made}) == len(made)
+    assert isinstance(m.functions["forward"].block.terminator.operands[0].owner, so.Materialise)
+    for op in ops_of(m, so.Select):
+        if any(isinstance(x, ex.Dot) for x in op.columns.block.ops):
+            assert {type(v.owner) for v in op.inputs} == {so.Table, so.Materialise}
+    assert not ops_of(m, so.Materialise, "load")
+
+
+def test_a_value_of_two_statements_is_computed_once() -> None:
+    p = Program([("x", TensorType((B, 6), F32), ArgInfo())], {"B": (0, 9)})
+    w = p.weight("w", 5, 6)
+    t = TensorType((B, 5), F32)
+    y = p.add(ti.Contract(p.args[0], w, maps=PRODUCT, bounds=(B, 5, 6), result_types=[t])).result
+    m = sql(p.finish(p.t.reduce("max", y, [1]), p.t.reduce("sum", y, [1])), form="scalar")
+    run(m, InlineCtes(), Materialise())
+    assert len(ops_of(m, so.Materialise)) == 3
+    reads = [op for op in ops_of(m, so.Select) if isinstance(op.inputs[0].owner, so.Materialise)]
+    assert len(reads) == 2

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+
+from irsql.runtime.errors import UserError
+from irsql.runtime.generate import Generation, generate
+from irsql.runtime.session import PREFILL_CHUNK, Model
+from irsql.targets.errors import EngineError
+from tests.runtime import toy
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.database(tmp_path_factory.mktemp("model"))
+
+
+def ids_of(running: Generation) -> list[int]:
+    return [piece.id for piece in running]
+
+
+def test_greedy_continuation(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        running = generate(model, prompt_ids=[5, 9, 2], max_new_tokens=20, stop_ids=[])
+        assert ids_of(running) == toy.expected([5, 9, 2], 20)
+        assert (running.prompt_ids, running.timings["decode_tokens"]) == ([5, 9, 2], 20)
+        assert model.sequences() == []
+
+
+def test_stop_id_ends_and_is_the_last_token(loaded: Path) -> None:
+    want = toy.expected([1, 2], 30)
+    with Model.open(loaded) as model:
+        assert (
+            ids_of(generate(model, prompt_ids=[1, 2], max_new_tokens=30, stop_ids=[want[7]]))
+            == want[: want.index(want[7]) + 1]
+        )
+
+
+def test_full_context_stops_cleanly(loaded: Path) -> None:
+    prompt = list(range(toy.CONTEXT - 3))
+    with Model.open(loaded) as model:
+        assert ids_of(generate(model, prompt_ids=prompt, max_new_tokens=50, stop_ids=[])) == toy.expected(prompt, 3)
+
+
+def test_sampling_depends_on_seed_and_stream_alone(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        for seed in (0, 2**62 - 1):
+            found = ids_of(
+                generate(model, prompt_ids=[4, 4], max_new_tokens=5, temperature=0.5, seed=seed, stop_ids=[])
+            )
+            assert found == [(seed + 7 * position) % toy.VOCAB for position in range(2, 7)]
+
+
+def test_batch_equals_each_alone(loaded: Path) -> None:
+    prompts = [[5], [7, 8, 9], [1, 2]]
+    with Model.open(loaded) as model:
+        batch = [model.sequence() for _ in prompts]
+        for sequence, prompt in zip(batch, prompts, strict=True):
+            sequence.prefill(prompt)
+        for _ in range(6):
+            model.step(batch)
+        assert [s.ids[len(p) :] for s, p in zip(batch, prompts, strict=True)] == [toy.expected(p, 6) for p in prompts]
+        model.step(batch[:1])
+        model.step(batch[1:])
+        assert [len(s.ids) - len(p) for s, p in zip(batch, prompts, strict=True)] == [7, 7, 7]
+        assert batch[2].ids[2:] == toy.expected(prompts[2], 7)
+
+
+def test_logits_after_other_sequences_ran(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        first, second = model.sequence(), model.sequence()
+        first.prefill([3, 4])
+        before = first.logits()
+        second.prefill([9])
+        second.step()
+        after = first.logits()
+        assert before.shape == (toy.VOCAB,)
+        np.testing.assert_array_equal(before, after)
+        assert int(before.argmax()) == toy.expected([3, 4], 1)[0]
+
+
+def test_forced_token_enters_the_state(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        sequence = model.sequence()
+        sequence.prefill([3])
+        assert sequence.step(token=77) == 77
+        assert sequence.step() == toy.expected([3, 77], 1)[0]
+
+
+def test_long_prompt_runs_in_chunks(loaded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("irsql.runtime.session.PREFILL_CHUNK", 3)
+    assert PREFILL_CHUNK > 3
+    with Model.open(loaded) as model:
+        prompt = [11, 12, 13, 14, 15, 16, 17]
+        assert ids_of(generate(model, prompt_ids=prompt, max_new_tokens=4, stop_ids=[])) == toy.expected(prompt, 4)
+
+
+def test_resume_after_reopening(loaded: Path, tmp_path: Path) -> None:
+    db = tmp_path / "chat.db"
+    with Model.open(loaded, state=db) as model:
+        assert ids_of(generate(model, prompt_ids=[5, 6], max_new_tokens=4, stop_ids=[], keep=True)) == toy.expected(
+            [5, 6], 4
+        )
+    with Model.open(loaded, state=db) as model:
+        (number,) = model.sequences()
+        assert ids_of(generate(model, resume=number, max_new_tokens=5, stop_ids=[])) == toy.expected([5, 6], 9)[4:]
+        more = [5, 6, *toy.expected([5, 6], 9), 33]
+        assert ids_of(generate(model, prompt_ids=[33], resume=number, max_new_tokens=2, stop_ids=[])) == toy.expected(
+            more, 2
+        )
+
+
+def test_rows_of_an_unfinished_step_are_dropped(loaded: Path, tmp_path: Path) -> None:
+    db = tmp_path / "chat.db"
+    with Model.open(loaded, state=db) as model:
+        generate(model, prompt_ids=[5], max_new_tokens=1, stop_ids=[], keep=True).__iter__().__next__()
+    with duckdb.connect(db) as con:
+        con.execute("INSERT INTO state_kv VALUES (0, 1, 55), (0, 7, 99)")
+    with Model.open(loaded, state=db) as model:
+        assert ids_of(generate(model, resume=0, max_new_tokens=3, stop_ids=[])) == toy.expected([5], 4)[1:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"prompt_ids": []}, "the prompt is empty: give at least one token"),
+        ({"prompt": ""}, "the prompt is empty: give at least one character, or token ids"),
+        ({"prompt_ids": [1, 300]}, "there is no token 300: the model's vocabulary has the ids 0 to 299"),
+        ({"prompt_ids": [-1]}, "there is no token -1: the model's vocabulary has the ids 0 to 299"),
+        ({"prompt_ids": [1] * 65}, "a prompt of 65 tokens does not fit the context of 64"),
+        ({"prompt_ids": [1] * 64}, "a prompt of 64 tokens leaves no room for new ones in the context of 64"),
+        ({"prompt_ids": [1], "prompt": "a"}, "give the prompt as text or as token ids, not both"),
+        ({"prompt_ids": [1], "temperature": -1.0}, "the temperature must be 0 or more, not -1.0"),
+        ({"prompt_ids": [1], "temperature": float("nan")}, "the temperature must be 0 or more, not nan"),
+        ({"prompt_ids": [1], "seed": -1}, "the seed must be an integer between 0 and 4611686018427387903, not -1"),
+        (
+            {"prompt_ids": [1], "seed": 1.5},
+            "the seed must be an integer between 0 and 4611686018427387903, not 1.5",
+        ),
+        ({"prompt_ids": [1.5]}, "token ids are integers, not [1.5]"),
+        ({"prompt_ids": [1], "stop_ids": [2**70]}, f"there is no token {2**70} to stop at"),
+        ({"prompt_ids": [1], "max_new_tokens": 0}, "the number of new tokens must be at least 1, not 0"),
+        ({"resume": 8}, "there is no sequence 8"),
+    ],
+)
+def test_what_cannot_be_generated(loaded: Path, arguments: dict[str, Any], sentence: str) -> None:
+    with Model.open(loaded) as model:
+        with pytest.raises(UserError) as caught:
+            generate(model, **arguments)
+        assert str(caught.value) == sentence
+        assert model.sequences() == []
+        assert ids_of(generate(model, prompt_ids=[5], max_new_tokens=2, stop_ids=[])) == toy.expected([5], 2)
+
+
+def test_full_sequence_refuses_a_step(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        sequence = model.sequence()
+        sequence.prefill([1] * toy.CONTEXT)
+        with pytest.raises(UserError, match="the context of 64 tokens is full"):
+            sequence.step()
+
+
+def test_a_step_takes_each_sequence_once(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        sequence = model.sequence()
+        sequence.prefill([5, 9])
+        with pytest.raises(UserError, match="only once"):
+            model.step([sequence, sequence])
+        with pytest.raises(UserError, match="no sequence"):
+            model.step([])
+        assert [sequence.step() for _ in range(2)] == toy.expected([5, 9], 2)
+
+
+def test_prompts_of_numpy_integers(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        running = generate(model, prompt_ids=np.array([5, 9, 2]), max_new_tokens=3, stop_ids=np.array([], np.int64))
+        assert ids_of(running) == toy.expected([5, 9, 2], 3)
+
+
+def test_files_that_are_no_model(loaded: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("hello " * 1000)
+    short = tmp_path / "short.db"
+    short.write_bytes(loaded.read_bytes()[:300_000])
+    foreign = tmp_path / "foreign.db"
+    with duckdb.connect(foreign) as con:
+        con.execute("CREATE TABLE t (a INTEGER)")
+    old = tmp_path / "old.db"
+    shutil.copy(loaded, old)
+    with duckdb.connect(old) as con:
+        con.execute(
+            "UPDATE irsql_meta SET value = replace(value, '\"format\": 1', '\"format\": 99') WHERE key = 'program'"
+        )
+    sentences = {
+        tmp_path / "no.db": f"there is no file {tmp_path / 'no.db'}",
+        text: f"{text} is not a DuckDB database",
+        short: f"{short} is damaged or cut short: load the model again",
+        foreign: f"{foreign} is a database, but not one that irsql loaded a model into",
+        old: f"{old} holds a compiled program of format 99; this irsql reads format 1: load the model again",
+    }
+    for path, sentence in sentences.items():
+        with pytest.raises((UserError, EngineError)) as caught:
+            Model.open(path)
+        assert str(caught.value).partition(" (")[0] == sentence
+
+
+def test_state_of_something_else(loaded: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.db"
+    with duckdb.connect(foreign) as con:
+        con.execute("CREATE TABLE t AS SELECT 42 AS a")
+    with pytest.raises(UserError, match="is a database of something else"):
+        Model.open(loaded, state=foreign)
+    with duckdb.connect(foreign) as con:
+        assert con.execute("SELECT a FROM t").fetchall() == [(42,)]
+    other = toy.database(tmp_path, rows=7)
+    mine = tmp_path / "mine.db"
+    Model.open(loaded, state=mine).close()
+    with pytest.raises(UserError, match="holds sequences of another model"):
+        Model.open(other, state=mine)
+    with pytest.raises(UserError, match="is the model: give another file for the state"):
+        Model.open(loaded, state=loaded)
+    with pytest.raises(UserError, match="was loaded for another program"):
+        Model.open(loaded, program=toy.program(text_hash="other"))
+
+
+OPEN_AND_WAIT = """
+import sys
+from irsql.runtime.session import Model
+model = Model.open(sys.argv[1], state=sys.argv[2])
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_many_readers_one_writer(loaded: Path, tmp_path: Path) -> None:
+    db = tmp_path / "chat.db"
+    command = [sys.executable, "-c", OPEN_AND_WAIT, str(loaded), str(db)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with Model.open(loaded) as model, Model.open(loaded) as twice:
+            assert ids_of(generate(model, prompt_ids=[5], max_new_tokens=2, stop_ids=[])) == toy.expected([5], 2)
+            assert ids_of(generate(twice, prompt_ids=[5], max_new_tokens=2, stop_ids=[])) == toy.expected([5], 2)
+        with pytest.raises(EngineError) as caught:
+            Model.open(loaded, state=db)
+        assert str(caught.value) == f"{db} is in use by another process: wait for it to end, or give another file"
+        other.communicate("")
+    Model.open(loaded, state=db).close()
+
+
+GENERATE_FOREVER = """
+import sys
+from irsql.runtime.generate import generate
+from irsql.runtime.session import Model
+with Model.open(sys.argv[1], state=sys.argv[2]) as model:
+    numbers = model.sequences()
+    resume = numbers[-1] if numbers else None
+    prompt = [5, 6] if resume is None else None
+    running = generate(model, prompt_ids=prompt, resume=resume, max_new_tokens=50, stop_ids=[], keep=True)
+    for piece in running:
+        print(piece.id, flush=True)
+"""
+
+
+def test_killed_while_generating(loaded: Path, tmp_path: Path) -> None:
+    """After each kill the state holds every token that was shown, and goes on as if nothing had happened."""
+    db = tmp_path / "chat.db"
+    want = toy.expected([5, 6], toy.CONTEXT - 2)
+    seen = 0
+    for kill_after in (1, 3, 2, 7):
+        command = [sys.executable, "-c", GENERATE_FOREVER, str(loaded), str(db)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(kill_after):
+                assert process.stdout.readline().strip() == str(want[seen])
+                seen += 1
+            process.kill()
+        with Model.open(loaded, state=db) as model:
+            ids = model.resume(0).ids
+        assert ids == [5, 6, *want][: len(ids)]
+        assert len(ids) - 2 >= seen
+        seen = len(ids) - 2
+
+
+def test_a_sequence_keeps_to_its_max_length(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        sequence = model.sequence(max_length=4)
+        sequence.prefill([1, 2, 3])
+        sequence.step()
+        with pytest.raises(UserError, match="may have 4 tokens"):
+            sequence.step()
+        with pytest.raises(UserError, match="may have 4 tokens"):
+            sequence.prefill([1])
+        assert len(sequence.ids) == 4

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from irsql.targets.duckdb import DuckDB, attach_sql, literal, quoted
+from irsql.targets.errors import EngineError
+from irsql.targets.program import Column, Part, TableSpec
+from irsql.targets.tables import from_arrow, split_type, to_arrow
+
+TYPES = {"i64": np.int64, "f32": np.float32, "f64": np.float64, "i1": np.bool_}
+
+
+@pytest.mark.parametrize("dtype", sorted(TYPES))
+@pytest.mark.parametrize("shape", [(), (3,), (0,), (2, 3), (0, 4)])
+def test_scalar_rows_there_and_back(dtype: str, shape: tuple[int, ...]) -> None:
+    keys = tuple(Column(f"i{n}", "i64") for n in range(len(shape)))
+    spec = TableSpec(
+        'a "strange" name', "x", keys, (Column("v", dtype),), tuple("BS"[n] for n in range(len(shape))), (), dtype
+    )
+    want: np.ndarray[Any, Any] = (np.arange(np.prod(shape, dtype=int)) % 3).reshape(shape).astype(TYPES[dtype])
+    with DuckDB(threads=1) as db:
+        db.execute(db.control.create_spec(spec))
+        db.insert(spec.name, to_arrow(spec, want))
+        found = from_arrow(
+            spec,
+            db.arrow(db.control.read(spec.name, [c.name for c in spec.columns])),
+            dict(zip("BS", shape, strict=False)),
+        )
+    assert found.dtype == want.dtype
+    np.testing.assert_array_equal(found, want)
+
+
+LAYOUTS = [
+    ((3, 10), (Part(0, "row", 3, 1, "i0"), Part(1, "lane", 10, 1, "")), 1),
+    ((3, 10), (Part(0, "row", 3, 1, "i0"), Part(1, "column", 3, 4, ""), Part(1, "lane", 4, 1, "")), 3),
+    ((3, 10), (Part(0, "row", 3, 1, "i0"), Part(1, "column", 10, 1, "")), 10),
+    (
+        (3, 10),
+        (
+            Part(0, "row", 3, 1, "i0"),
+            Part(1, "row", 2, 6, "i1"),
+            Part(1, "column", 2, 3, ""),
+            Part(1, "lane", 3, 1, ""),
+        ),
+        2,
+    ),
+    ((7, 3), (Part(1, "row", 3, 1, "i1"), Part(0, "row", 2, 4, "i0"), Part(0, "lane", 4, 1, "")), 1),
+    ((10,), (Part(0, "lane", 12, 1, ""),), 1),
+]
+
+
+@pytest.mark.parametrize(("shape", "parts", "columns"), LAYOUTS)
+def test_layouts_there_and_back(shape: tuple[int, ...], parts: tuple[Part, ...], columns: int) -> None:
+    lane = next((p.extent for p in parts if p.place == "lane"), None)
+    kind = f"f32[{lane}]" if lane else "f32"
+    values = tuple(Column(f"v_{c}" if columns > 1 else "v", kind) for c in range(columns))
+    keys = tuple(Column(p.name, "i64") for p in parts if p.place == "row")
+    spec = TableSpec("t", "t", keys, values, shape, parts, "f32")
+    want = np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(shape)
+    with DuckDB(threads=1) as db:
+        db.execute(db.control.create_spec(spec))
+        db.insert("t", to_arrow(spec, want))
+        table = db.arrow(db.control.read("t", [c.name for c in spec.columns]))
+    np.testing.assert_array_equal(from_arrow(spec, table, {}), want)
+    # Every other element is padding, and padding is zero.
+    total = sum(np.concatenate([[0.0], *map(np.ravel, table.column(v.name).to_pylist())]).sum() for v in values)
+    assert total == want.sum()
+    shuffled = table.take(pa.array(np.random.default_rng(0).permutation(table.num_rows)))
+    np.testing.assert_array_equal(from_arrow(spec, shuffled, {}), want)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [([(0, 1.0)], "1 rows where"), ([(0, 1.0), (0, 2.0)], "occurs twice"), ([(0, 1.0), (2, 2.0)], "outside of"),
+     ([(0, 1.0), (1, None)], "NULLs")],
+)  # fmt: skip
+def test_tables_that_are_no_tensor(rows: list[tuple[int, float | None]], sentence: str) -> None:
+    spec = TableSpec("t", "t", (Column("i0", "i64"),), (Column("v", "f32"),), (2,), (), "f32")
+    keys, values = zip(*rows, strict=True)
+    table = pa.table({"i0": pa.array(keys), "v": pa.array(values, pa.float32())})
+    with pytest.raises(ValueError, match=sentence):
+        from_arrow(spec, table, {})
+
+
+def test_unknown_types_are_refused() -> None:
+    assert split_type("f32[8]") == ("f32", 8)
+    for bad in ("f16", "f32[", "f32[n]", "f32[8]x"):
+        with pytest.raises(ValueError, match="unknown column type"):
+            split_type(bad)
+
+
+def test_quoting(tmp_path: Path) -> None:
+    assert quoted('a"b') == '"a""b"'
+    assert literal("a'b") == "'a''b'"
+    path = tmp_path / "it's; DROP TABLE x.db"
+    with DuckDB() as db:
+        db.attach(path, 'my "db"')
+        db.execute(db.control.create_table("t", [("a", "i64")], 'my "db"'))
+        assert db.tables('my "db"') == {"t"}
+        db.detach('my "db"')
+    assert path.is_file()
+    assert "READ_ONLY" in attach_sql("x", "y", read_only=True)
+
+
+def test_transaction_is_all_or_nothing() -> None:
+    with DuckDB() as db:
+        db.attach(":memory:", "state")
+        db.execute(db.control.create_table("t", [("a", "i64")], "state"))
+        insert, read = db.control.insert("t", ["a"], "state"), db.control.read("t", ["a"], "state")
+        with db.transaction():
+            db.execute(insert, [1])
+
+        def interrupted(error: type[BaseException] | None, *values: object) -> None:
+            with db.transaction():
+                for value in values:
+                    db.execute(insert, [value])
+                if error:
+                    raise error
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(KeyboardInterrupt, 2)
+        with pytest.raises(EngineError, match=r"DuckDB: Conversion Error"):
+            interrupted(None, 3, "x")
+        assert db.rows(read) == [(1,)]
+
+
+def test_options_reach_the_engine(tmp_path: Path) -> None:
+    with DuckDB(threads=1, memory_limit="100MB", temp_directory=tmp_path / "t'mp") as db:
+        found = dict(
+            db.rows(
+                "SELECT name, value FROM duckdb_settings() WHERE name IN ('threads', 'memory_limit', 'temp_directory')"
+            )
+        )
+    assert (found["threads"], found["memory_limit"], found["temp_directory"]) == (
+        "1",
+        "95.3 MiB",
+        str(tmp_path / "t'mp"),
+    )
+    with pytest.raises(EngineError, match="DuckDB: "):
+        DuckDB(memory_limit="plenty")
+
+
+def test_an_interrupt_within_a_statement_is_one() -> None:
+    def work(db: DuckDB) -> None:
+        with db.transaction():
+            db.execute("DELETE FROM t")
+            db.rows("SELECT sum(a.range * b.range) FROM range(10000000) AS a, range(1000000) AS b")
+
+    with DuckDB(threads=1) as db:
+        db.execute("CREATE TABLE t AS SELECT 1 AS x")
+        timer = threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            work(db)
+        timer.join()
+        assert db.rows("SELECT x FROM t") == [(1,)]

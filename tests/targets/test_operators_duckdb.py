@@ -1,0 +1,46 @@
+"""Every operator case of the importer as SQL on DuckDB, and through the interpreter of the sql stage, equals eager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.models import elementwise_cases, tensor_cases
+from tests.models.engine import check_everywhere
+from tests.models.importing import Call
+
+CASES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
+    f"{group}:{name}": case
+    for group, cases in {**elementwise_cases.GROUPS, **tensor_cases.GROUPS}.items() for name, case in cases.items()}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_operator(name: str) -> None:
+    function, args = CASES[name]
+    check_everywhere(Call(function), args)
+
+
+@pytest.mark.parametrize("name", tensor_cases.DECOMPOSED)
+def test_decomposed_operator(name: str) -> None:
+    check_everywhere(Call(tensor_cases.DECOMPOSED[name]), (normal(3, 6),))
+
+
+@pytest.mark.parametrize("name", tensor_cases.SYMBOLIC)
+def test_symbolic_dims(name: str) -> None:
+    dynamic_shapes = (({0: torch.export.Dim("B", min=1), 1: torch.export.Dim("S", min=1, max=99)},),)
+    others = [(normal(b, s, 4),) for b, s in ((1, 1), (1, 6), (7, 1), (4, 3))]
+    check_everywhere(Call(tensor_cases.SYMBOLIC[name]), (normal(2, 5, 4),), *others, dynamic_shapes=dynamic_shapes,
+                     tolerance=1e-5)

@@ -1,0 +1,58 @@
+"""How much work a Llama's steps are: multiply-adds from its shape, statements from its program.
+
+Counted are the products that a step cannot do without: every weight matrix once a token, Q·K and P·V over the positions
+that a query sees. Norms, softmax, the rotary embedding and the lookup of an embedding count nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from irsql.targets.program import Function
+from irsql.tools.bench.synthetic import Shape
+
+_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)(?:\.|$)")
+
+
+def body_macs(shape: Shape) -> int:
+    """Multiply-adds of one token with all weight matrices of the layers."""
+    heads, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    attention = shape.hidden * (2 * heads + 2 * keys)
+    return shape.layers * (attention + 3 * shape.hidden * shape.intermediate)
+
+
+def head_macs(shape: Shape) -> int:
+    """Multiply-adds of the logits of one position."""
+    return shape.hidden * shape.vocab
+
+
+def attention_macs(shape: Shape, first: int, count: int) -> int:
+    """Multiply-adds of Q·K and P·V for ``count`` queries from ``first`` on: each sees itself and what is before."""
+    seen = count * (2 * first + count + 1) // 2
+    return shape.layers * 2 * shape.heads * shape.head_dim * seen
+
+
+def step_macs(shape: Shape, first: int, count: int = 1) -> tuple[int, int]:
+    """Multiply-adds of a step over ``count`` tokens at positions from ``first`` on: without the head, and of the head.
+
+    Only the last position's logits are computed, so the head counts once.
+    """
+    return count * body_macs(shape) + attention_macs(shape, first, count), head_macs(shape)
+
+
+def layer_of(scope: str) -> int | None:
+    """Number of the layer that a scope lies in, if any."""
+    found = _LAYER.search(scope)
+    return int(found[1]) if found else None
+
+
+def statements_per_layer(function: Function) -> dict[int, int]:
+    """Statements of a function by layer."""
+    layers = (layer_of(s.scope) for s in function.statements)
+    return dict(sorted(Counter(n for n in layers if n is not None).items()))
+
+
+def part_of(scope: str) -> str:
+    """The scope without the number of its layer, so that equal parts of all layers go together."""
+    return _LAYER.sub(".layers.N.", scope).strip(".") or "(no module)"

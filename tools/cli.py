@@ -1,0 +1,291 @@
+"""``irsql``: load, compile and run language models from the command line.
+
+Errors are one sentence on standard error and exit code 1 (``--traceback`` shows where they come from); usage errors
+give 2. Standard output carries results alone. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import irsql
+
+if TYPE_CHECKING:
+    from irsql.api import Model
+    from irsql.ir.instruments.options import InstrumentOptions
+    from irsql.runtime.generate import Generation
+
+DEMO = Path(irsql.__file__).parent / "data" / "demo"
+DEMO_PROMPT = "Once upon a time"
+
+app = typer.Typer(
+    name="irsql", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    help="Compile PyTorch language models to SQL and let a stock database run them.",
+)  # fmt: skip
+
+
+class Capture(StrEnum):
+    """How a model folder is captured."""
+
+    fused = "fused"
+    aten = "aten"
+
+
+ModelArg = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A Hugging Face folder, or a database `irsql load` wrote.")
+]
+TargetOption = Annotated[str, typer.Option(help="The engine.")]
+CaptureOption = Annotated[Capture, typer.Option(help="fused keeps attention and norms whole; aten recognises nothing.")]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="Most tokens to generate.")]
+PromptIds = Annotated[str | None, typer.Option(metavar="1,5,9", help="The prompt as token ids.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option(help="0 takes the most likely token; by default what generation_config.json says, else 0."),
+]
+Seed = Annotated[int, typer.Option(help="The same seed draws the same tokens.")]
+StopIds = Annotated[
+    str | None,
+    typer.Option(metavar="2,7", help="Tokens that end the text; by default the model's end-of-sequence tokens."),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the engine; by default one a core.")]
+MemoryLimit = Annotated[str | None, typer.Option(metavar="4GB", help="What the engine may buffer.")]
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show Python tracebacks of errors.")] = False,
+) -> None:
+    """Compile PyTorch language models to SQL and let a stock database run them."""
+
+
+@app.command()
+def generate(
+    context: typer.Context, model: ModelArg,
+    prompt: Annotated[str | None, typer.Argument(help="The text to continue.")] = None,
+    prompt_ids: PromptIds = None, max_new_tokens: MaxNewTokens = 128, temperature: Temperature = None, seed: Seed = 0,
+    stop_ids: StopIds = None, target: TargetOption = "duckdb",
+    db: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep sequences and state in this database.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object: prompt_ids, ids, text, timings.")] = False,
+    capture: CaptureOption = Capture.fused, threads: Threads = None, memory_limit: MemoryLimit = None,
+) -> None:  # fmt: skip
+    """Continue a prompt; the new text goes to standard output as it is generated.
+
+    `ids` are the new tokens only; a stop token that ended them is the last one and has no text. With --db and without
+    a prompt, the newest sequence of that file is continued.
+
+    Examples
+    --------
+      irsql generate ./Llama-3.2-1B "The sea is" --max-new-tokens 40
+      irsql generate model.db --prompt-ids 1,5,9 --json
+      irsql generate model.db "Once" --temperature 0.8 --seed 7 --db chat.db
+    """
+    from irsql.runtime.generate import Defaults
+
+    state = ":memory:" if db is None else db
+    with open_model(context, model, target=target, capture=capture, state=state, threads=threads,
+                    memory_limit=memory_limit) as opened:  # fmt: skip
+        resume = None
+        if prompt is None and prompt_ids is None:
+            resume = _newest(opened, db)
+        ignored = Defaults.of(opened).ignored
+        if ignored:
+            print(f"irsql: generation_config.json also asks for {', '.join(ignored)}: not applied", file=sys.stderr)
+        running = opened.generate(
+            prompt, prompt_ids=None if prompt_ids is None else _ids(prompt_ids), max_new_tokens=max_new_tokens,
+            temperature=temperature, seed=seed, stop_ids=None if stop_ids is None else _ids(stop_ids), resume=resume,
+            keep=db is not None,
+        )  # fmt: skip
+        _show(opened, running, as_json)
+
+
+@app.command()
+def load(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A Hugging Face folder with safetensors weights.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The database to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    capture: CaptureOption = Capture.fused, target: TargetOption = "duckdb",
+    progress: Annotated[bool | None, typer.Option(help="Show a bar; by default on a terminal.")] = None,
+) -> None:  # fmt: skip
+    """Compile a model and load its weights into a database.
+
+    The database is all that generating needs: neither the folder, nor PyTorch, nor transformers.
+
+    Example:
+      irsql load ./Llama-3.2-1B -o llama.db && irsql generate llama.db "The sea is"
+    """
+    from irsql import api
+    from irsql.frontend.checkpoint import Checkpoint
+    from irsql.runtime import load as loading
+
+    api.check_target(target)
+    loading.check_free(output, force)
+    checkpoint = Checkpoint.open(folder)
+    with _options(context).build() as instruments:
+        program = api.compile_folder(folder, capture.value, instruments)
+    loading.load(program, checkpoint, output, force=force, progress=progress)
+
+
+@app.command(name="compile")
+def compile_(
+    context: typer.Context, model: ModelArg,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the scripts.")],
+    target: TargetOption = "duckdb", capture: CaptureOption = Capture.fused,
+    prompt: Annotated[str | None, typer.Option(help="Text for prompt.sql.")] = None, prompt_ids: PromptIds = None,
+    max_new_tokens: MaxNewTokens = 64, temperature: Temperature = None, seed: Seed = 0, stop_ids: StopIds = None,
+    weights: Annotated[bool, typer.Option(help="Write the weights for load.sql, where the folder has them.")] = True,
+) -> None:  # fmt: skip
+    """Write a model as SQL scripts that the engine's own shell runs, without Python.
+
+    Examples
+    --------
+      irsql compile ./Llama-3.2-1B --target duckdb -o scripts --prompt "The sea is"
+      cd scripts && duckdb < load.sql && duckdb < run.sql
+    """
+    from irsql.tools.compile_command import write_scripts
+
+    write_scripts(model, output, _options(context), target=target, capture=capture.value, prompt=prompt,
+                  prompt_ids=None if prompt_ids is None else _ids(prompt_ids), max_new_tokens=max_new_tokens,
+                  temperature=temperature, seed=seed, stop_ids=None if stop_ids is None else _ids(stop_ids),
+                  with_weights=weights)  # fmt: skip
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    prompt: Annotated[str, typer.Argument(help="How the story begins.")] = DEMO_PROMPT,
+    max_new_tokens: MaxNewTokens = 200, temperature: Temperature = 0.7, seed: Seed = 0,
+) -> None:  # fmt: skip
+    """Tell a story: DuckDB computes it from the small Llama that comes with irsql, token by token."""
+    with open_model(context, DEMO) as model:
+        running = model.generate(prompt, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+        sys.stdout.write(prompt)
+        _show(model, running, as_json=False)
+        speed = running.timings["tokens_per_second"]
+        print(
+            f"irsql: {len(running.ids)} tokens, {speed:.1f} a second, computed by DuckDB {model.db.version}",
+            file=sys.stderr,
+        )
+
+
+def open_model(
+    context: typer.Context,
+    source: Path,
+    *,
+    target: str = "duckdb",
+    capture: Capture = Capture.fused,
+    state: str | Path = ":memory:",
+    threads: int | None = None,
+    memory_limit: str | None = None,
+) -> Model:
+    """The model behind a command's argument; the command's instruments watch where it is compiled."""
+    from irsql import api
+
+    with _options(context).build() as instruments:
+        return api.load(source, db=state, target=target, capture=capture.value, threads=threads,
+                        memory_limit=memory_limit, instruments=instruments)  # fmt: skip
+
+
+def _show(model: Model, running: Generation, as_json: bool) -> None:
+    """Print what is generated: text, ids where there is no tokenizer, or one JSON object at the end."""
+    with closing(running):
+        for piece in running:
+            if not as_json:
+                sys.stdout.write(piece.text if model.has_tokenizer else f"{piece.id} ")
+                sys.stdout.flush()
+    if as_json:
+        text = running.text if model.has_tokenizer else None
+        found = {"prompt_ids": running.prompt_ids, "ids": running.ids, "text": text, "timings": running.timings}
+        sys.stdout.write(json.dumps(found, ensure_ascii=False))
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def _newest(model: Model, db: Path | None) -> int:
+    from irsql.runtime.errors import UserError
+
+    numbers = model.sequences() if db is not None else []
+    if not numbers:
+        raise UserError("there is no prompt: give a text or --prompt-ids, or --db with a sequence to continue")
+    return numbers[-1]
+
+
+def _ids(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        from irsql.runtime.errors import UserError
+
+        raise UserError(f"token ids are integers with commas between them, not {text!r}") from None
+
+
+def _options(context: typer.Context) -> InstrumentOptions:
+    """The instruments that :func:`main` took out of the command line."""
+    from irsql.ir.instruments.options import InstrumentOptions
+
+    return context.obj if isinstance(context.obj, InstrumentOptions) else InstrumentOptions()
+
+
+def _instrument_help() -> str:
+    from irsql.ir.instruments.options import HELP
+
+    flags = ", ".join(f"--{k}" for k in HELP)
+    return f"Instruments, on every command that compiles (`irsql-opt --help` explains them): {flags}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; exits: 130 when interrupted, 1 when nobody reads the output any more."""
+    from irsql.ir.instruments.options import take_options
+
+    given = list(sys.argv[1:] if argv is None else argv)
+    options, rest = take_options(given)
+    show = "--traceback" in rest
+    rest = [a for a in rest if a != "--traceback"]
+    if rest[:1] == ["--version"]:
+        print(f"irsql {irsql.__version__}")
+        sys.exit(0)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    app.info.epilog = _instrument_help()
+    try:
+        app(args=rest, prog_name="irsql", obj=options)
+    except Exception as error:
+        if not isinstance(error, _expected()):
+            raise
+        if show:
+            traceback.print_exception(error)
+        print(f"irsql: {_sentence(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename} cannot be read or written: {error.strerror}" if error.filename else str(error)
+    return str(error)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """The errors that are meant for users; none of their modules imports torch."""
+    from irsql.frontend.captured import CaptureError
+    from irsql.frontend.checkpoint import CheckpointError
+    from irsql.ir.core import IRError
+    from irsql.runtime.errors import UserError
+    from irsql.targets.errors import EngineError
+
+    return UserError, EngineError, CheckpointError, CaptureError, IRError, OSError
+
+
+if __name__ == "__main__":
+    main()

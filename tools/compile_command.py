@@ -1,0 +1,78 @@
+"""What ``irsql compile`` does: the program of a folder or a database, its prompt, and the scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+from irsql import api
+from irsql.frontend.checkpoint import INDEX_NAME, SINGLE_NAME, Checkpoint
+from irsql.ir.instruments.options import InstrumentOptions
+from irsql.runtime import scripts, tokens
+from irsql.runtime.errors import UserError
+from irsql.runtime.generate import Defaults
+from irsql.runtime.session import Model
+
+
+def write_scripts(
+    source: Path,
+    out: Path,
+    options: InstrumentOptions,
+    *,
+    target: str,
+    capture: Literal["fused", "aten"],
+    prompt: str | None,
+    prompt_ids: Sequence[int] | None,
+    max_new_tokens: int,
+    temperature: float | None,
+    seed: int,
+    stop_ids: Sequence[int] | None,
+    with_weights: bool,
+) -> None:
+    """Compile a model and write its scripts; see the options of the command.
+
+    Raises
+    ------
+    UserError
+        If the model or the prompt is not usable.
+    """
+    api.check_target(target)
+    if not source.exists():
+        raise UserError(f"there is no {source}: give a model folder or a loaded database")
+    with ExitStack() as stack:
+        if source.is_dir():
+            with options.build() as instruments:
+                program = api.compile_folder(source, capture, instruments)
+            has_weights = (source / SINGLE_NAME).exists() or (source / INDEX_NAME).exists()
+            checkpoint = Checkpoint.open(source) if has_weights else None
+            content = scripts.from_checkpoint(program, checkpoint) if checkpoint and with_weights else None
+            tokenizer = source / "tokenizer.json"
+            text = tokenizer.read_text("utf-8") if tokenizer.is_file() else None
+            defaults = (
+                Defaults.of_configs(checkpoint.generation_config, checkpoint.config) if checkpoint else Defaults()
+            )
+        else:
+            model = stack.enter_context(Model.open(source))
+            program, text = model.program, model.tokenizer_text
+            content = scripts.from_database(model) if with_weights else None
+            defaults = Defaults.of(model)
+        vocabulary = int(program.meta["vocab"])
+        run = scripts.Run(
+            tuple(_prompt(text, vocabulary, prompt, prompt_ids)), max_new_tokens,
+            defaults.temperature if temperature is None else temperature, seed,
+            defaults.stop_ids if stop_ids is None else tuple(stop_ids),
+        )  # fmt: skip
+        scripts.write(program, out, run, content)
+
+
+def _prompt(tokenizer: str | None, vocabulary: int, prompt: str | None, prompt_ids: Sequence[int] | None) -> list[int]:
+    """The ids of the prompt; without one, token 0 stands in ``prompt.sql`` until somebody writes another."""
+    if prompt is not None and prompt_ids is not None:
+        raise UserError("give the prompt as text or as token ids, not both")
+    if prompt is not None:
+        if tokenizer is None:
+            raise UserError("the model has no tokenizer: give the prompt as token ids")
+        return tokens.TextCodec(tokenizer).encode(prompt)
+    return tokens.check_ids([0] if prompt_ids is None else prompt_ids, vocabulary)

@@ -1,0 +1,165 @@
+"""Pages of the documentation that are read off the code: one a dialect, one a pass, and their indexes.
+
+``mkdocs build`` gets them through :mod:`irsql.tools.docs.hooks` and writes no file into the repository. To look at them
+without mkdocs: ``python -m irsql.tools.docs.generate FOLDER``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from irsql.ir import pass_registry, registry
+from irsql.ir.attributes import REGISTRY, Attribute
+from irsql.ir.core import OPS, Op
+from irsql.ir.passes import Pass
+from irsql.ir.typecheck import fields_of
+
+DIALECTS = ("tir", "rel", "expr", "sql")
+_ROLE = re.compile(r":(?:class|func|meth|mod|data|attr):`~?(?:[\w.]*\.)?([\w ]+)`")
+_CODE = re.compile(r"``([^`]+)``")
+_SECTION = re.compile(r"^(\w[\w ,]*)\n-{3,}$", re.MULTILINE)
+
+
+def pages() -> dict[str, str]:
+    """Path below ``docs/`` to Markdown text of every generated page."""
+    out = {"dialects/index.md": _dialect_index(), "passes/index.md": _pass_index()}
+    out |= {f"dialects/{name}.md": dialect_page(name) for name in DIALECTS}
+    for name in pass_registry.names():
+        cls = pass_registry.load(name)
+        if cls.__module__.startswith("irsql."):
+            out[f"passes/{name}.md"] = pass_page(cls)
+    return out
+
+
+def markdown(docstring: str | None) -> str:
+    """A NumPy-style docstring as Markdown: double backticks, roles, literal blocks and section titles."""
+    text = inspect.cleandoc(docstring or "")
+    text = _CODE.sub(r"`\1`", _ROLE.sub(r"`\1`", text))
+    text = _SECTION.sub(r"**\1**\n", text)
+    lines: list[str] = []
+    in_section = False
+    for line in text.splitlines():
+        in_section |= bool(re.fullmatch(r"\*\*[\w ,]+\*\*", line))
+        if in_section and line and not line.startswith((" ", "**")):
+            line = f"- `{line}`:"
+        lines.append(re.sub(r"::$", ":", line) if not in_section else line.replace("    ", "  ", 1))
+    return "\n".join(lines).strip()
+
+
+def summary(docstring: str | None) -> str:
+    """The first paragraph of a docstring on one line."""
+    return " ".join(markdown(docstring).split("\n\n")[0].split())
+
+
+def operations(dialect: str) -> list[type[Op]]:
+    """The op classes of a dialect in order of declaration."""
+    registry.load_dialect(dialect)
+    return [cls for name, cls in OPS.items() if name.startswith(dialect + ".")]
+
+
+def _attributes(dialect: str) -> list[type[Attribute]]:
+    return [cls for key, cls in REGISTRY.items() if key[1:].startswith(dialect + ".")]
+
+
+def dialect_page(dialect: str) -> str:
+    """The page of a dialect: what it is, its types and attributes, its operations."""
+    ops = operations(dialect)
+    module = sys.modules[registry.DIALECTS[dialect]]
+    declared = sys.modules[ops[0].__module__]
+    text = markdown(declared.__doc__ or module.__doc__).removeprefix(f"`{dialect}`: ")
+    parts = [f"# {dialect}", text[:1].upper() + text[1:]]
+    types = _attributes(dialect)
+    if types:
+        parts.append("## Types and attributes")
+        for cls in types:
+            sigil = "!" if next(k for k, v in REGISTRY.items() if v is cls).startswith("!") else "#"
+            fields = ", ".join(fields_of(cls))
+            parts += [f"### `{sigil}{cls.mnemonic}<{fields}>`", markdown(cls.__doc__)]
+    parts.append("## Operations")
+    for op in ops:
+        parts += [f"### {op.name}", _signature(op), markdown(op.__doc__)]
+        table = _attribute_table(op)
+        if table:
+            parts.append(table)
+    return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def _signature(op: type[Op]) -> str:
+    operands = [f"%{name}" for name in op.info.operands]
+    if op.info.variadic:
+        operands.append(f"%{op.info.variadic}…")
+    regions = "".join(f" {{{name}}}" for name in op.info.regions)
+    traits = [word for word, has in (("pure", op.pure), ("terminator", op.is_terminator)) if has]
+    return f"`{op.name}({', '.join(operands)}){regions}`" + (f" *({', '.join(traits)})*" if traits else "")
+
+
+def _attribute_table(op: type[Op]) -> str:
+    fields = fields_of(op)
+    rows: list[str] = []
+    for field, key in op.info.attributes.items():
+        default: Any = fields[field].default
+        shown = "required" if default is attrs.NOTHING else "empty" if hasattr(default, "factory") else f"`{default!r}`"
+        rows.append(f"| `{key}` | `{_cell(str(fields[field].type))}` | {shown} |")
+    return "\n".join(["| attribute | type | default |", "|---|---|---|", *rows]) if rows else ""
+
+
+def pass_page(cls: type[Pass]) -> str:
+    """The page of a pass: summary, stages, docstring, options."""
+    parts = [f"# {cls.name}", f"{_sentence(cls.summary)}", f"Stage: {_stages(cls)}. Source: `{_source(cls)}`.",
+             markdown(cls.__doc__)]
+    if cls.options():
+        rows = [f"| `{o.name}` | `{_cell(o.type_text)}` | {_cell(o.default_text)} |" for o in cls.options()]
+        parts.append("\n".join(["| option | type | default |", "|---|---|---|", *rows]))
+    return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def _stages(cls: type[Pass]) -> str:
+    return "any" if cls.stage_in == "any" else cls.stage_in if not cls.changes_stage() else (
+        f"{cls.stage_in} to {cls.stage_out}")
+
+
+def _source(cls: type[Pass]) -> str:
+    return cls.__module__.removeprefix("irsql.").replace(".", "/") + ".py"
+
+
+def _dialect_index() -> str:
+    rows = [f"| [{d}]({d}.md) | {summary(sys.modules[operations(d)[0].__module__].__doc__).removeprefix(f'`{d}`: ')} |"
+            for d in DIALECTS]
+    head = ["# Dialects", "", "Read off the declarations of the operations.", "", "| dialect | |", "|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def _pass_index() -> str:
+    rows: list[str] = []
+    for name in pass_registry.names():
+        cls = pass_registry.load(name)
+        if cls.__module__.startswith("irsql."):
+            rows.append(f"| [{name}]({name}.md) | {_stages(cls)} | {cls.summary} |")
+    return "\n".join(["# Passes", "", "Read off the passes; `irsql-opt --list-passes` prints the same.", "",
+                      "| pass | stage | |", "|---|---|---|", *rows]) + "\n"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write all pages below a folder."""
+    folder = Path((sys.argv[1:] if argv is None else argv)[0])
+    for path, text in pages().items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

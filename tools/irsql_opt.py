@@ -1,0 +1,223 @@
+"""``irsql-opt``: run passes on IR text of any stage, and look at what they do.
+
+The result goes to standard output (or ``-o``), everything else to standard error. Errors are diagnostics and give exit
+code 1; usage errors give 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from irsql.ir.core import IRError, Module
+from irsql.ir.diagnostics import Diagnostic, DiagnosticError, from_error
+from irsql.ir.instruments import options as instrument_options
+from irsql.ir.instruments.reproducer import read_header
+from irsql.ir.pass_registry import PassRegistryError
+
+SEPARATOR = "// -----"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser("irsql-opt", description="Run passes on IR text of any stage.", allow_abbrev=False)
+    parser.add_argument("file", nargs="?", metavar="FILE", help="IR text, - for standard input")
+    parser.add_argument("--pass-pipeline", "-p", metavar="TEXT", help="passes to run: a,b{option=1},c")
+    parser.add_argument("--run-reproducer", action="store_true", help="run the pipeline that the file's header names")
+    parser.add_argument("-o", "--output", metavar="OUT", type=Path, help="write the result to a file")
+    parser.add_argument("--target", metavar="NAME", help="compile for this target instead of the module's own")
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE|MODULE",
+                        help="load passes of your own from a Python file or module")
+    parser.add_argument("--list-passes", action="store_true", help="list all passes and stop")
+    parser.add_argument("--shrink", action="store_true",
+                        help="first replace big axes by small ones, so that --verify-semantics can run the module")
+    parser.add_argument("--split-input-file", action="store_true",
+                        help=f"treat the parts between '{SEPARATOR}' lines alone")
+    parser.add_argument("--verify-diagnostics", action="store_true",
+                        help="check the errors against '// expected-error@+1 {{text}}' comments")
+    parser.add_argument("--no-locations", action="store_true", help="print the result without locations")
+    parser.add_argument("--picture", metavar="OUT", type=Path,
+                        help="draw the result instead of printing it: .dot, or .svg and .png through Graphviz")
+    parser.add_argument("--scope", metavar="PATH", default="",
+                        help="with --picture: only this module path (model.layers.0)")
+    parser.add_argument("--function", metavar="NAME", default="",
+                        help="with --picture: this function (default: the last)")
+    parser.add_argument("--traceback", action="store_true", help="show Python tracebacks of errors")
+    instrument_options.add_arguments(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and give its exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.file is None and not args.list_passes:
+        parser.error("the argument FILE is needed (- for standard input)")
+    try:
+        return _run(args)
+    except (IRError, PassRegistryError, OSError, UnicodeDecodeError) as error:
+        _report(error, args.traceback)
+        return 1
+
+
+def _report(error: Exception, with_traceback: bool) -> None:
+    if with_traceback:
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, OSError) and error.filename:
+        text = f"error: cannot read or write {error.filename}: {error.strerror}"
+    elif isinstance(error, (IRError, OSError)):
+        text = str(from_error(error))
+    else:
+        text = f"error: {error}"
+    print(text, file=sys.stderr)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from irsql.ir import pass_registry
+
+    for plugin in args.plugin:
+        pass_registry.load_plugin(plugin)
+    if args.list_passes:
+        list_passes()
+        return 0
+    text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text(encoding="utf-8")
+    if args.run_reproducer:
+        _apply_header(args, text)
+    if args.verify_diagnostics:
+        return _check_diagnostics(args, text)
+    modules = [_compile(args, part) for part in split(text, args.split_input_file)]
+    if args.picture:
+        _draw(args, modules[-1])
+        return 0
+    _write(args, modules)
+    return 0
+
+
+def _draw(args: argparse.Namespace, module: Module) -> None:
+    from irsql.ir.picture import write_picture
+
+    functions = module.functions
+    name = args.function or next(reversed(functions), "")
+    if name not in functions:
+        known = ", ".join("@" + f for f in functions) or "none"
+        raise IRError(f"no function @{name}; the module has {known}")
+    write_picture(functions[name], args.picture, args.scope)
+
+
+def _apply_header(args: argparse.Namespace, text: str) -> None:
+    """Add the flags of the file's header to those of the command line, which win."""
+    from irsql.ir import pass_registry
+
+    header = read_header(text)
+    if header is None:
+        raise DiagnosticError(Diagnostic(f"{args.file} has no '// reproduce:' header"))
+    saved = build_parser().parse_args([args.file, *header])
+    for plugin in saved.plugin:
+        if plugin not in args.plugin:
+            pass_registry.load_plugin(plugin)
+    if args.pass_pipeline is None:
+        args.pass_pipeline = saved.pass_pipeline
+    args.verify_semantics |= saved.verify_semantics
+    args.verify_each &= saved.verify_each
+
+
+def split(text: str, wanted: bool) -> list[str]:
+    """The parts of a text between separator lines, each with leading empty lines so that line numbers stay right."""
+    if not wanted:
+        return [text]
+    parts: list[list[str]] = [[]]
+    for number, line in enumerate(text.splitlines()):
+        if line.strip() == SEPARATOR:
+            parts.append([""] * (number + 1))
+        else:
+            parts[-1].append(line)
+    return ["\n".join(p) + "\n" for p in parts if any(line.strip() for line in p)]
+
+
+def _compile(args: argparse.Namespace, text: str) -> Module:
+    from irsql.ir.dump import read_module
+    from irsql.ir.instruments import remarks
+    from irsql.ir.parser import parse_module
+    from irsql.ir.pipeline import PassManager, parse_pipeline, run_passes
+
+    passes = parse_pipeline(args.pass_pipeline or "")
+    if args.file == "-" or args.split_input_file:
+        module = parse_module(text, filename=_name(args))
+    else:
+        module = read_module(args.file)
+    if args.target:
+        from irsql.ir.target import attach
+        from irsql.targets.base import backend
+
+        attach(module, backend(args.target).target)
+    if args.shrink:
+        for run in run_passes(module, "shrink"):
+            print("".join(remarks.as_text(r) for r in run.ctx.remarks), end="", file=sys.stderr)
+    options = instrument_options.from_namespace(args)
+    with options.build() as instruments:
+        PassManager(passes, instruments).run(module)
+    return module
+
+
+def _write(args: argparse.Namespace, modules: Sequence[Module]) -> None:
+    from irsql.ir.dump import write_module
+    from irsql.ir.printer import print_op
+
+    if args.output is not None and len(modules) == 1 and not args.no_locations:
+        with tempfile.TemporaryDirectory(prefix=".irsql-opt-", dir=args.output.parent) as folder:
+            write_module(Path(folder) / args.output.name, modules[0])
+            for written in sorted(Path(folder).iterdir(), key=lambda p: p.name == args.output.name):
+                os.replace(written, args.output.with_name(written.name))  # the constants first, then the text
+        return
+    resources: dict[str, Any] = {}
+    text = f"{SEPARATOR}\n".join(print_op(m, resources=resources, locations=not args.no_locations) for m in modules)
+    if resources:
+        print(f"warning: {len(resources)} large constants are not in this text; -o FILE keeps them beside the file",
+              file=sys.stderr)
+    if args.output is None:
+        sys.stdout.write(text)
+        return
+    partial = args.output.with_name(args.output.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, args.output)
+
+
+def _check_diagnostics(args: argparse.Namespace, text: str) -> int:
+    from irsql.tools.expected_diagnostics import check
+
+    problems: list[str] = []
+    for part in split(text, args.split_input_file):
+        found: list[Diagnostic] = []
+        try:
+            _compile(args, part)
+        except IRError as error:
+            found = from_error(error).diagnostics
+        problems += check(part, _name(args), found)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _name(args: argparse.Namespace) -> str:
+    return "<stdin>" if args.file == "-" else str(args.file)
+
+
+def list_passes() -> None:
+    """Print name, stages, summary and options of every pass."""
+    from irsql.ir import pass_registry
+
+    for name in pass_registry.names():
+        cls = pass_registry.load(name)
+        print(f"{name}  ({cls.stage_in} -> {cls.stage_out})\n    {cls.summary}")
+        for option in cls.options():
+            print(f"    {option.name}={option.type_text}  ({option.default_text})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

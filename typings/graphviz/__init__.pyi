@@ -1,0 +1,23 @@
+"""What irsql uses of graphviz, which comes without types."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+class ExecutableNotFound(RuntimeError): ...
+
+class Digraph:
+    source: str
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        graph_attr: Mapping[str, str] | None = None,
+        node_attr: Mapping[str, str] | None = None,
+        edge_attr: Mapping[str, str] | None = None,
+    ) -> None: ...
+    def attr(self, **attrs: str) -> None: ...
+    def node(self, name: str, label: str | None = None, **attrs: str) -> None: ...
+    def edge(self, tail_name: str, head_name: str, label: str | None = None, **attrs: str) -> None: ...
+    def subgraph(self, *, name: str | None = None) -> AbstractContextManager[Digraph]: ...
+    def pipe(self, *, format: str | None = None) -> bytes: ...
