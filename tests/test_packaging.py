@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -22,7 +23,7 @@ def setup_arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What setup.py hands to setuptools."""
     arguments: dict[str, Any] = {}
     monkeypatch.setattr("setuptools.setup", arguments.update)
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(ROOT)  # find_packages looks in the working directory
     runpy.run_path("setup.py")
     return arguments
 
@@ -45,6 +46,28 @@ def test_links_lead_to_the_root_folders(folder: str, setup_arguments: dict[str, 
     assert link.is_symlink()
     assert link.readlink() == Path("..") / folder
     assert setup_arguments["package_dir"][f"irsql.{folder}"] == folder
+
+
+def test_setup_makes_the_links_and_mends_a_checkout_that_lost_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "irsql").mkdir()
+    for folder in LINKED:
+        (tmp_path / folder).mkdir()
+    (tmp_path / "irsql" / "passes").write_text("../passes")  # what a patch makes of a committed link
+    (tmp_path / "irsql" / "tools").symlink_to(tmp_path / "elsewhere")
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    monkeypatch.setattr("setuptools.setup", lambda **arguments: None)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        runpy.run_path("setup.py")
+        links = {folder: (tmp_path / "irsql" / folder).readlink() for folder in LINKED}
+        assert links == {folder: Path("..") / folder for folder in LINKED}
+
+
+def test_links_are_not_committed() -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert [folder for folder in LINKED if f"/irsql/{folder}" not in ignored] == []
 
 
 @pytest.mark.parametrize("target", PYPROJECT["project"]["scripts"].values())
