@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -199,16 +199,15 @@ class DuckDB:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing of what is run inside, also when it is interrupted."""
-        self.execute(BEGIN)
-        try:
+        try:  # around BEGIN and COMMIT too: a signal may come right after the engine has done either
+            self.execute(BEGIN)
             yield
+            self.execute(COMMIT)
         except BaseException:
-            try:
+            # It fails where none is open: the engine has rolled back or committed already, or the connection is gone.
+            with suppress(duckdb.Error):
                 self._connection.execute(ROLLBACK)
-            except duckdb.Error:
-                pass  # The engine has rolled back already, or the connection is gone: nothing was committed.
             raise
-        self.execute(COMMIT)
 
     def _run(self, statement: Prepared, parameters: Sequence[Any] | None) -> duckdb.DuckDBPyConnection:
         with _errors():
@@ -222,10 +221,13 @@ def _errors() -> Iterator[None]:
     """What the engine raises, as irsql's errors; Ctrl-C within a statement stays Ctrl-C."""
     try:
         yield
+    except duckdb.InterruptException as error:
+        # Only a signal interrupts: nothing here calls the connection's own interrupt().
+        raise KeyboardInterrupt from error
     except duckdb.Error as error:
         raise EngineError(_problem(error)) from error
     except RuntimeError as error:
-        # DuckDB's Python client reports a pending signal as this.
+        # The client reports a signal as either, by whether it is seen before or after a task of the query ends.
         if str(error) == "Query interrupted":
             raise KeyboardInterrupt from error
         raise
@@ -252,8 +254,6 @@ def _problem(error: duckdb.Error) -> str:
     text = _first_line(str(error))
     if isinstance(error, duckdb.OutOfMemoryException):
         return f"DuckDB ran out of memory: {text}"
-    if isinstance(error, duckdb.InterruptException):
-        return "DuckDB was interrupted"
     if "No space left" in text:
         return f"the disk is full: {text}"
     if "Could not read enough bytes" in text or "checksum" in text.lower():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,26 @@ def test_transaction_is_all_or_nothing() -> None:
         assert db.rows(read) == [(1,)]
 
 
+@pytest.mark.parametrize("at", ["BEGIN TRANSACTION", "COMMIT"])
+def test_an_interrupt_at_the_edge_of_a_transaction_leaves_none_open(at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute = DuckDB.execute
+
+    def interrupted(db: DuckDB, statement: str, parameters: Sequence[object] | None = None) -> None:
+        execute(db, statement, parameters)
+        if statement == at:
+            raise KeyboardInterrupt
+
+    with DuckDB() as db:
+        db.execute("CREATE TABLE t (x BIGINT)")
+        with monkeypatch.context() as patch:
+            patch.setattr(DuckDB, "execute", interrupted)
+            with pytest.raises(KeyboardInterrupt), db.transaction():
+                db.execute("INSERT INTO t VALUES (1)")
+        with db.transaction():
+            db.execute("INSERT INTO t VALUES (2)")
+        assert db.rows("SELECT x FROM t ORDER BY x") == ([(2,)] if at != "COMMIT" else [(1,), (2,)])
+
+
 def test_options_reach_the_engine(tmp_path: Path) -> None:
     with DuckDB(threads=1, memory_limit="100MB", temp_directory=tmp_path / "t'mp") as db:
         found = dict(
@@ -147,17 +168,25 @@ def test_options_reach_the_engine(tmp_path: Path) -> None:
         DuckDB(memory_limit="plenty")
 
 
-def test_an_interrupt_within_a_statement_is_one() -> None:
+@pytest.mark.parametrize("by", ["signal", "engine"])
+def test_an_interrupt_within_a_statement_is_one(by: str) -> None:
+    """The client reports a signal as one of two exceptions, by what the engine is doing when it is seen."""
+
     def work(db: DuckDB) -> None:
         with db.transaction():
             db.execute("DELETE FROM t")
             db.rows("SELECT sum(a.range * b.range) FROM range(10000000) AS a, range(1000000) AS b")
 
-    with DuckDB(threads=1) as db:
-        db.execute("CREATE TABLE t AS SELECT 1 AS x")
-        timer = threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            work(db)
-        timer.join()
-        assert db.rows("SELECT x FROM t") == [(1,)]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with DuckDB(threads=1) as db:
+            db.execute("CREATE TABLE t AS SELECT 1 AS x")
+            stop = (lambda: signal.raise_signal(signal.SIGINT)) if by == "signal" else db._connection.interrupt
+            timer = threading.Timer(0.3, stop)
+            timer.start()
+            with pytest.raises(KeyboardInterrupt):
+                work(db)
+            timer.join()
+            assert db.rows("SELECT x FROM t") == [(1,)]
+    finally:
+        signal.signal(signal.SIGINT, before)
