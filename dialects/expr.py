@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import attrs
 
-from irsql.ir.attributes import I1, ScalarType, Type, attribute
+from irsql.ir.attributes import I1, I64, ScalarType, Type, attribute
 from irsql.ir.core import Block, Builder, IRError, Op, Operands, Region, Value, op
 from irsql.ir.dims import Dim
 
@@ -236,6 +236,10 @@ class Exprs:
     def col(self, column: str, type_: Type, input: int = 0) -> Value:
         """A column reference."""
         return self.builder.insert(Col(column=column, input=input, result_types=[type_])).result
+
+    def index(self, dim: int) -> Value:
+        """The loop coordinate along a dim of the enclosing tir op."""
+        return self.builder.insert(Index(dim=dim, result_types=[I64])).result
 
     def unary(self, kind: str, x: Value) -> Value:
         """``kind(x)``."""

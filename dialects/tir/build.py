@@ -54,6 +54,14 @@ class Tensors:
         """The cumulative sum along ``axis``."""
         return self.builder.insert(ops.Scan(x, axis=axis, result_types=[x.type])).result
 
+    def topk(self, x: Value, k: int) -> tuple[Value, Value]:
+        """The ``k`` largest along the last axis and their indices."""
+        type_ = ops.tensor(x)
+        shape = (*type_.shape[:-1], k)
+        made = self.builder.insert(ops.TopK(x, k=k, result_types=[TensorType(shape, type_.dtype),
+                                                                  TensorType(shape, I64)]))
+        return made.results[0], made.results[1]
+
     def constant(self, array: npt.NDArray[np.generic], dtype: ScalarType) -> Value:
         """A constant tensor."""
         return self.builder.insert(ops.Constant(value=DenseElements(array, dtype),

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import random
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -161,39 +160,47 @@ def test_second_loader_is_refused(tmp_path: Path) -> None:
 
 
 LOAD = """
-import sys
-from pathlib import Path
+import os, signal, sys
 from irsql.frontend.checkpoint import Checkpoint
-from irsql.runtime import assemble
-from irsql.runtime.load import load
+from irsql.runtime import assemble, load
+from irsql.targets.duckdb import DuckDB
 from tests.runtime import toy
+
+source, path, name, nth = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+owner = {"insert": DuckDB, "detach": DuckDB, "_publish": load, "replace": os, "_remove": load}[name]
+original, calls = getattr(owner, name), 0
+
+def deadly(*args, **kwargs):
+    global calls
+    calls += 1
+    if calls == nth:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*args, **kwargs)
+
+setattr(owner, name, deadly)
 assemble.SLICE_BYTES = 1 << 16
-print("start", flush=True)
-load(toy.program(200_000), Checkpoint.open(sys.argv[1]), sys.argv[2], progress=False)
+load.load(toy.program(50_000), Checkpoint.open(source), path, progress=False)
 """
 
 
-def test_killed_while_loading(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "moment",
+    [("insert", 1), ("insert", 6), ("insert", 13), ("detach", 1), ("_publish", 1), ("replace", 1), ("_remove", 2)],
+    ids="{0[0]} {0[1]}".format,
+)
+def test_killed_while_loading(moment: tuple[str, int], tmp_path: Path) -> None:
     """Under the final name there is never anything but a whole model, and the next load cleans up."""
-    rows = 200_000
+    rows = 50_000
     source, path = toy.folder(tmp_path / "toy", rows), tmp_path / "toy.db"
-    moments = random.Random(0)
-    killed = 0
-    for _ in range(5):
-        with subprocess.Popen(
-            [sys.executable, "-c", LOAD, str(source), str(path)], stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "start\n"
-            time.sleep(moments.uniform(0.0, 0.3))
-            process.kill()
-        killed += process.returncode != 0
-        if path.exists():
-            break
-    assert killed >= 1
+    command = [sys.executable, "-c", LOAD, str(source), str(path), moment[0], str(moment[1])]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    whole = moment[0] == "_remove"  # the first removal makes room, the second is after the file got its name
+    assert path.exists() == whole
     said: list[str] = []
     left = (tmp_path / "toy.db.partial").exists()
-    load(toy.program(rows), Checkpoint.open(source), path, force=True, progress=False, note=said.append)
+    assert left == (not whole)
+    if not whole:
+        load(toy.program(rows), Checkpoint.open(source), path, progress=False, note=said.append)
     assert said == (["irsql: an earlier load into toy.db was interrupted; starting again"] if left else [])
     with Model.open(path) as model:
         assert [p.id for p in generate(model, prompt_ids=[5], max_new_tokens=3, stop_ids=[])] == toy.expected(
