@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import sys
@@ -138,15 +139,18 @@ def cached(
 ) -> Path:
     """The loaded database of a folder, made if the cache has none for its content and this irsql.
 
-    With instruments the folder is compiled in any case.
+    With instruments that show something the folder is compiled in any case. Older databases of the folder go.
     """
     from irsql.frontend.checkpoint import Checkpoint
+    from irsql.ir.instruments.verify_each import VerifyEach
     from irsql.runtime.load import load as load_database
 
     checkpoint = Checkpoint.open(folder)
     base = cache_folder()
-    file = base / f"{_key(folder, checkpoint.fingerprint(), capture)}.db"
-    if file.exists() and not instruments:
+    place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
+    family = f"{folder.resolve().name}-{place}-{capture}-"
+    file = base / f"{family}{_key(folder, checkpoint.fingerprint(), capture)}.db"
+    if file.exists() and all(isinstance(i, VerifyEach) for i in instruments):
         return file
     program = compile_folder(folder, capture, instruments)
     if file.exists():
@@ -160,7 +164,11 @@ def cached(
         f"irsql: loading {size / 1e6:.0f} MB of {folder} into the cache, {file} (once; `irsql load` chooses the place)",
         file=sys.stderr,
     )
-    return load_database(program, checkpoint, file, progress=progress, force=True)
+    load_database(program, checkpoint, file, progress=progress, force=True)
+    for older in base.glob(f"{glob.escape(family)}*.db"):
+        if older != file:
+            older.unlink(missing_ok=True)
+    return file
 
 
 def compile_folder(
@@ -195,4 +203,4 @@ def _key(folder: Path, fingerprint: str, capture: str) -> str:
     for linked in ("dialects", "passes"):
         for source in sorted((package / linked).resolve().glob("**/*.py")):
             digest.update(source.read_bytes())
-    return f"{folder.resolve().name}-{digest.hexdigest()[:20]}"
+    return digest.hexdigest()[:20]

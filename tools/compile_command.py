@@ -62,7 +62,7 @@ def write_scripts(
         run = scripts.Run(
             tuple(_prompt(text, vocabulary, prompt, prompt_ids)), max_new_tokens,
             defaults.temperature if temperature is None else temperature, seed,
-            defaults.stop_ids if stop_ids is None else tuple(stop_ids),
+            defaults.stop_ids if stop_ids is None else tuple(stop_ids), has_text=text is not None,
         )  # fmt: skip
         scripts.write(program, out, run, content)
 

@@ -44,7 +44,6 @@ from irsql.targets.program import Program
 
 WEIGHTS = "weights"
 _BATCH_ROWS = 4096
-Content = Iterable[tuple[str, Iterable[pa.Table]]]
 
 
 @attrs.frozen
@@ -66,15 +65,37 @@ class Run:
     temperature: float = 0.0
     seed: int = 0
     stop_ids: tuple[int, ...] = ()
+    has_text: bool = True
+    """Whether the model has a tokenizer, so that ``run.sql`` shows text; else it shows ids."""
+
+
+@attrs.frozen
+class Content:
+    """What a model database holds.
+
+    Attributes
+    ----------
+    checkpoint
+        Fingerprint of the weights.
+    tables
+        Name and batches of each table.
+    """
+
+    checkpoint: str
+    tables: Iterable[tuple[str, Iterable[pa.Table]]]
 
 
 def from_checkpoint(program: Program, checkpoint: Source) -> Content:
     """The tables of a model database, computed from a checkpoint."""
     names = parameter_names(program, checkpoint)
-    for stored in program.stored:
-        yield stored.table.name, tables(program, stored, checkpoint, names)
-    for name, content in control_tables(program, checkpoint).items():
-        yield name, [content]
+
+    def content() -> Iterator[tuple[str, Iterable[pa.Table]]]:
+        for stored in program.stored:
+            yield stored.table.name, tables(program, stored, checkpoint, names)
+        for name, table in control_tables(program, checkpoint).items():
+            yield name, [table]
+
+    return Content(checkpoint.fingerprint(), content())
 
 
 def from_database(model: Model) -> Content:
@@ -86,8 +107,8 @@ def from_database(model: Model) -> Content:
         for batch in model.db.batches(query, _BATCH_ROWS):
             yield pa.Table.from_batches([batch])
 
-    for name, columns in layout:
-        yield name, read(model.db.control.read(name, columns, MODEL))
+    batches = ((name, read(model.db.control.read(name, columns, MODEL))) for name, columns in layout)
+    return Content(model.checkpoint, batches)
 
 
 def write(program: Program, out: Path, run: Run, content: Content | None) -> None:
@@ -112,12 +133,17 @@ def write(program: Program, out: Path, run: Run, content: Content | None) -> Non
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in _scripts(program, run).items():
+        for name, text in _scripts(program, run, content.checkpoint if content else None).items():
             (out / name).write_text(text, "utf-8")
         if content is not None:
             (out / WEIGHTS).mkdir(exist_ok=True)
-            for name, batches in content:
-                _write_parquet(out / WEIGHTS / f"{name}.parquet", batches)
+            written = set()
+            for name, batches in content.tables:
+                path = out / WEIGHTS / f"{name}.parquet"
+                _write_parquet(path, batches)
+                written.add(path)
+            for old in set((out / WEIGHTS).glob("*.parquet")) - written:
+                old.unlink()  # another model's
         manifest = json.dumps(_manifest(program, run, content is not None), indent=1, ensure_ascii=False)
         (out / "manifest.json").write_text(manifest + "\n", "utf-8")
     except OSError as error:
@@ -137,7 +163,7 @@ def _write_parquet(path: Path, batches: Iterable[pa.Table]) -> None:
             writer.close()
 
 
-def _scripts(program: Program, run: Run) -> dict[str, str]:
+def _scripts(program: Program, run: Run, checkpoint: str | None) -> dict[str, str]:
     c = DuckDB.control
     prefill = program.functions["prefill"]
     decode = program.functions.get("decode", prefill)
@@ -147,15 +173,26 @@ def _scripts(program: Program, run: Run) -> dict[str, str]:
     steps += [".read decode.sql"] * (run.max_new_tokens - 1)
     return {
         "load.sql": _script("Build model.db, once. In this folder: duckdb < load.sql", _load(program), bail=True),
-        "schema.sql": _script("Attach the model and the state.", [*attach, *c.schema(program)]),
+        "schema.sql": _script("Attach the model and the state, and see that they are those of these scripts.",
+                              [*attach, *_checks(program, checkpoint)], bail=True),
         "prompt.sql": _script("Start one sequence from token ids.", _prompt(program, run)),
         "prefill.sql": _script("Run the prompt and draw the first token.", _step(c.step(program, prefill, sample))),
         "decode.sql": _script("Draw one more token for every live sequence.", _step(c.step(program, decode, sample))),
         "run.sql": "\n".join([
             "-- Continue the prompt and show the text. In this folder, after load.sql: duckdb < run.sql",
-            ".bail on", ".mode list", ".headers off", *steps, f"{c.continuation()};", "",
+            ".bail on", ".mode list", ".headers off", *steps,
+            f"{c.continuation() if run.has_text else c.continuation_ids()};", "",
         ]),
     }  # fmt: skip
+
+
+def _checks(program: Program, checkpoint: str | None) -> list[str]:
+    c = DuckDB.control
+    problem = "model.db does not hold the model of these scripts, or not all of it: run load.sql again"
+    facts = {"program_hash": program.text_hash} | ({"checkpoint": checkpoint} if checkpoint else {})
+    out = [c.require_fact(key, value, problem) for key, value in facts.items()]
+    return [*out, *c.schema(program), *c.claim_state(
+        program.text_hash, "state.db holds sequences of another model: move it away")]  # fmt: skip
 
 
 def _script(comment: str, statements: Sequence[str], bail: bool = False) -> str:
@@ -170,10 +207,11 @@ def _load(program: Program) -> list[str]:
     c = DuckDB.control
     out = [attach_sql("model.db", MODEL, read_only=False), duckdb.UNCOMPRESSED]
     layout = [(s.table.name, [(k.name, k.type) for k in s.table.columns]) for s in program.stored]
-    # The table that makes the file a model comes last.
+    # The facts that make the file a model go first and come last.
+    out.append(c.create_table(META, TABLES[META], MODEL, replace=True))
     layout += [(name, list(TABLES[name])) for name in (VOCABULARY, META)]
     for name, columns in layout:
-        out.append(c.create_table(name, columns, MODEL))
+        out.append(c.create_table(name, columns, MODEL, replace=True))
         out.append(c.insert_parquet(name, [k for k, _ in columns], f"{WEIGHTS}/{name}.parquet", MODEL))
     return [*out, detach_sql(MODEL)]
 

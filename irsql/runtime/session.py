@@ -50,8 +50,8 @@ class Model:
         Its ``tokenizer.json``, None without one.
     vocabulary_size, context
         Number of tokens, and how many a sequence can have.
-    fingerprint
-        Identifies weights and program; a state database belongs to one.
+    checkpoint, fingerprint
+        Identify the weights, and weights and program together; a state database belongs to one of these.
     """
 
     def __init__(self, db: DuckDB, path: Path, program: Program, facts: dict[str, str]) -> None:
@@ -60,7 +60,8 @@ class Model:
         self.config: dict[str, Any] = json.loads(facts.get("config", "{}"))
         self.vocabulary_size = int(program.meta["vocab"])
         self.context = int(program.meta.get("context") or DEFAULT_CONTEXT)
-        self.fingerprint = f"{facts.get('checkpoint', '')}:{program.text_hash}"
+        self.checkpoint = facts.get("checkpoint", "")
+        self.fingerprint = f"{self.checkpoint}:{program.text_hash}"
         self.tokenizer_text = facts.get("tokenizer")
         self._codec: tokens.TextCodec | None = None
         self._tokens: list[tokens.Token] | None = None

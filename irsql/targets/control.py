@@ -29,6 +29,8 @@ META, VOCABULARY, SEQUENCE, TOKEN, STOP = (
     "irsql_meta", "irsql_vocabulary", "irsql_sequence", "irsql_token", "irsql_stop")  # fmt: skip
 STEP = "irsql_step"
 """Temporary: the live sequences of the step that runs."""
+CHECK = "irsql_check"
+"""Temporary: takes the empty result of a check that passed."""
 MODEL, STATE = "model", "state"
 
 TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -101,6 +103,13 @@ def _live_tokens() -> exp.Select:
     ).where(col("live", "q"), copy=False)  # fmt: skip
 
 
+def _drawn_tokens() -> exp.Select:
+    """``FROM`` every sequence's tokens after its prompt."""
+    behind = exp.GTE(this=col("pos", "t"), expression=col("prompt_length", "q"))
+    return exp.select(copy=False).from_(table(SEQUENCE, STATE, "q"), copy=False).join(
+        table(TOKEN, STATE, "t"), on=_and(_eq(col("seq", "t"), col("seq", "q")), behind), copy=False)  # fmt: skip
+
+
 @attrs.frozen
 class Control:
     """Writes the control statements of one dialect.
@@ -119,12 +128,13 @@ class Control:
 
     # -- definitions ---------------------------------------------------------------------------------
     def create_table(self, table_name: str, columns: Sequence[tuple[str, str]], catalog: str | None = None,
-                     exists_ok: bool = False) -> str:
+                     exists_ok: bool = False, replace: bool = False) -> str:
         """``CREATE TABLE`` with columns of IR types; a temporary one without a catalog."""
         defs = [exp.ColumnDef(this=name(c), kind=sql_type(t)) for c, t in columns]
         schema = exp.Schema(this=table(table_name, catalog), expressions=defs)
         temporary = None if catalog else exp.Properties(expressions=[exp.TemporaryProperty()])
-        return self.text(exp.Create(this=schema, kind="TABLE", exists=exists_ok, properties=temporary))
+        return self.text(exp.Create(this=schema, kind="TABLE", exists=exists_ok, replace=replace,
+                                    properties=temporary))  # fmt: skip
 
     def create_spec(self, spec: TableSpec, catalog: str | None = None, exists_ok: bool = False) -> str:
         """``CREATE TABLE`` of a table of the program."""
@@ -138,6 +148,34 @@ class Control:
         if symbols:
             out.append(self.create_table(program.dims_table, [(s, "i64") for s in symbols], STATE, exists_ok=True))
         return out
+
+    # -- which model -----------------------------------------------------------------------------------
+    def require_fact(self, key: str, value: str, problem: str) -> str:
+        """Fail with the sentence ``problem`` unless the model database has this fact; a statement for scripts."""
+        has = exp.select(exp.Literal.number(1), copy=False).from_(table(META, MODEL), copy=False).where(
+            _and(_eq(col("key"), exp.Literal.string(key)), _eq(col("value"), exp.Literal.string(value))), copy=False
+        )  # fmt: skip
+        return self._fail_unless(has, problem)
+
+    def claim_state(self, program_hash: str, problem: str) -> list[str]:
+        """Note in the state database which model it belongs to; fail where it belongs to another."""
+        owner = exp.select(exp.Literal.number(1), copy=False).from_(table(META, STATE, "s"), copy=False).where(
+            _eq(col("key", "s"), exp.Literal.string("model")), copy=False)  # fmt: skip
+        mine = exp.DPipe(this=col("value", "m"), expression=exp.Literal.string(f":{program_hash}"))
+        checkpoint = exp.select(exp.Literal.string("model"), mine, copy=False).from_(
+            table(META, MODEL, "m"), copy=False
+        ).where(_eq(col("key", "m"), exp.Literal.string("checkpoint")), copy=False)  # fmt: skip
+        claim = checkpoint.copy().where(exp.Not(this=exp.Exists(this=owner.copy())), copy=False)
+        same = owner.join(table(META, MODEL, "m"), on=_and(
+            _eq(col("key", "m"), exp.Literal.string("checkpoint")), _eq(col("value", "s"), mine.copy())
+        ), copy=False)  # fmt: skip
+        return [self._insert(META, ("key", "value"), claim, STATE), self._fail_unless(same, problem)]
+
+    def _fail_unless(self, rows: exp.Select, problem: str) -> str:
+        fail = exp.Anonymous(this="ERROR", expressions=[exp.Literal.string(problem)])
+        query = exp.select(_named(fail, "problem"), copy=False).where(
+            exp.Not(this=exp.Exists(this=rows)), copy=False)  # fmt: skip
+        return self._temporary(CHECK, query)
 
     # -- filling and reading ---------------------------------------------------------------------------
     def insert(self, table_name: str, columns: Sequence[str], catalog: str | None = None) -> str:
@@ -295,12 +333,17 @@ class Control:
         return [*self.sample_inputs(sampler, output(function, "logits")), *(s.sql for s in sampler.statements),
                 self.append_drawn(sampler)]  # fmt: skip
 
+    def continuation_ids(self) -> str:
+        """The ids that each sequence was given after its prompt, for a model without tokenizer."""
+        number = exp.Cast(this=col("id", "t"), to=exp.DataType(this=exp.DType.TEXT))
+        joined = exp.GroupConcat(this=exp.Order(this=number, expressions=[exp.Ordered(this=col("pos", "t"))]),
+                                 separator=exp.Literal.string(" "))  # fmt: skip
+        query = _drawn_tokens().select(_named(col("seq", "q"), "seq"), _named(joined, "ids"), copy=False)
+        return self.text(query.group_by(col("seq", "q"), copy=False).order_by(col("seq", "q"), copy=False))
+
     def continuation(self) -> str:
         """The text that each sequence was given after its prompt, special tokens left out."""
-        here = exp.select(copy=False).from_(table(SEQUENCE, STATE, "q"), copy=False).join(
-            table(TOKEN, STATE, "t"), on=_and(_eq(col("seq", "t"), col("seq", "q")), exp.GTE(
-                this=col("pos", "t"), expression=col("prompt_length", "q"))), copy=False
-        ).join(table(VOCABULARY, MODEL, "v"), on=_eq(col("id", "v"), col("id", "t")), copy=False)  # fmt: skip
+        here = _drawn_tokens().join(table(VOCABULARY, MODEL, "v"), on=_eq(col("id", "v"), col("id", "t")), copy=False)
         digits = exp.Case(ifs=[exp.If(this=col("special", "v"), true=exp.Literal.string(""))],
                           default=exp.Hex(this=col("bytes", "v")))  # fmt: skip
         joined = exp.GroupConcat(this=exp.Order(this=digits, expressions=[exp.Ordered(this=col("pos", "t"))]),
