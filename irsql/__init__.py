@@ -3,7 +3,8 @@
 The three entry points are loaded on first use, so that ``import irsql`` imports neither torch nor a database:
 
 * :func:`irsql.compile`: an ``nn.Module`` and example arguments become a callable that runs as SQL;
-* :func:`irsql.capture`: the front end alone, from a module to tensor IR;
+* :func:`irsql.capture`: the front end alone, from a module to a clean ``torch.fx`` graph, which
+  :func:`irsql.frontend.importer.import_captured` turns into tensor IR;
 * :func:`irsql.load`: a language model, from a Hugging Face folder or a loaded database.
 """
 
@@ -36,6 +37,11 @@ class _CallableModule(ModuleType):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return vars(self)["compile"](*args, **kwargs)
+
+    @property
+    def __signature__(self) -> Any:
+        """What ``help`` and editors show."""
+        return importlib.import_module("inspect").signature(vars(self)["compile"])
 
 
 class _Package(ModuleType):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from irsql.runtime import generate as generation
 from irsql.runtime.errors import UserError
+from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model as Model_
-from irsql.runtime.session import TokenSequence
 
 if TYPE_CHECKING:
     from irsql.ir.instruments.base import Instrument
@@ -35,14 +35,19 @@ class Model(Model_):
         prompt_ids: Iterable[int] | None = None,
         max_new_tokens: int = 128,
         temperature: float | None = None,
-        seed: int = 0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float | None = None,
+        seed: int | None = None,
         stop_ids: Iterable[int] | None = None,
         resume: int | None = None,
         keep: bool = False,
     ) -> generation.Generation:
         """Continue a prompt, token by token.
 
-        Parameters are those of :func:`irsql.runtime.generate.generate`.
+        Parameters are those of :func:`irsql.runtime.generate.generate` and of
+        :class:`irsql.runtime.settings.Settings`.
 
         Returns
         -------
@@ -54,11 +59,15 @@ class Model(Model_):
             prompt,
             prompt_ids,
             max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            seed=seed,
             stop_ids=stop_ids,
             resume=resume,
             keep=keep,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
         )
 
 
@@ -172,9 +181,23 @@ def cached(
 
 
 def compile_folder(
-    folder: Path, capture: Literal["fused", "aten"] = "fused", instruments: Sequence[Instrument] = ()
+    folder: Path,
+    capture: Literal["fused", "aten"] = "fused",
+    instruments: Sequence[Instrument] = (),
+    pipeline: str | None = None,
 ) -> Program:
     """The program of a model folder; only its configuration is read.
+
+    Parameters
+    ----------
+    folder
+        In Hugging Face's layout.
+    capture
+        ``fused`` or ``aten``.
+    instruments
+        Watch the passes.
+    pipeline
+        Passes instead of the default ones.
 
     Raises
     ------
@@ -184,7 +207,7 @@ def compile_folder(
     from irsql.compile import compile_model
 
     try:
-        return compile_model(folder, capture=capture, instruments=instruments).program
+        return compile_model(folder, capture=capture, instruments=instruments, pipeline_text=pipeline).program
     except ModuleNotFoundError as error:
         if error.name != "transformers":
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
@@ -15,7 +16,7 @@ import numpy as np
 
 from irsql.dialects.tir import interp as _interp  # noqa: F401  (registers the interpreter)
 from irsql.dialects.tir import ops as ti
-from irsql.dialects.tir.sampling import build_greedy, build_sample
+from irsql.dialects.tir.sampling import build_greedy, build_sample, build_sample_filtered
 from irsql.ir.core import Func, IRError, Module, Op, Value
 from irsql.ir.instruments.base import Instrument
 from irsql.ir.interp import Interpreter
@@ -26,7 +27,7 @@ from irsql.targets.base import Backend, backend, emit_program
 from irsql.targets.program import ConstantData, LoadStep, Program
 
 if TYPE_CHECKING:
-    from irsql.frontend.captured import Captured
+    from irsql.compiled import Compiled
 
 TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,merge-contractions,canonicalise,cse,"
        "fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")
@@ -195,7 +196,7 @@ def import_model(source: str | os.PathLike[str] | Any,
     Returns
     -------
     tuple
-        The tir module with ``@prefill``, ``@decode`` and ``@sample``, and the facts for the runtime.
+        The tir module with ``@prefill``, ``@decode`` and the functions that sample, and the facts for the runtime.
     """
     from irsql.frontend import capture_decoder, model_from_config
     from irsql.frontend.importer import import_captured
@@ -208,7 +209,7 @@ def import_model(source: str | os.PathLike[str] | Any,
     batch = logits.shape[0]
     vocab = int(logits.shape[1])
     dims = {"B": decode.dims["B"]} if "B" in decode.dims else {}
-    for build in (build_sample, build_greedy):
+    for build in (build_sample, build_greedy, build_sample_filtered):
         module.add(build(vocab, dims, None if dims else batch))
     config = model.config
     meta: dict[str, Any] = {
@@ -251,35 +252,55 @@ def compile_model(source: str | os.PathLike[str] | Any, target: str = "duckdb", 
 
 
 def compile(module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, target: str = "duckdb",
-            dynamic_shapes: Any = None, dynamic: Any = None) -> Any:
+            dynamic_shapes: Any = None, dynamic: Any = None, pipeline: str | None = None,
+            instruments: Sequence[Instrument] = (), dump_dir: str | os.PathLike[str] | None = None) -> Compiled:
     """Compile a module to SQL and load its weights into an in-memory database.
 
     Parameters
     ----------
     module
-        An ``nn.Module`` in eval mode.
+        An ``nn.Module``, captured as in eval mode, or a function of tensors.
     args, kwargs
-        Example arguments.
+        Example arguments: ``(x,)`` for one tensor.
     target
         Name of the engine.
     dynamic_shapes
         As ``torch.export.export`` takes them.
     dynamic
         Short form: ``{"x": {0: "B"}}``.
+    pipeline
+        Passes instead of the default ones, as text; :func:`pipeline` of this module gives the default.
+    instruments
+        Watch the passes: :mod:`irsql.ir.instruments`. The IR is verified after each pass in any case.
+    dump_dir
+        Write the IR after every pass that changed it to this folder, for ``irsql-opt``.
 
     Returns
     -------
     irsql.compiled.Compiled
         A callable with ``.sql`` and ``.ir(stage)``.
+
+    Raises
+    ------
+    irsql.frontend.captured.CaptureError
+        If torch cannot export the module with these arguments.
+    irsql.frontend.importer.UnsupportedError
+        If the graph has operators irsql does not know; names all of them.
     """
     from irsql.compiled import Compiled
     from irsql.frontend import capture
+    from irsql.frontend.export import as_module
     from irsql.frontend.importer import import_captured
     from irsql.frontend.weights import ModuleWeights
+    from irsql.ir.instruments.dump_dir import DumpDir
+    from irsql.ir.instruments.verify_each import VerifyEach
 
-    captured: Captured = capture(module, args, kwargs, dynamic_shapes, dynamic=dynamic)
+    module = as_module(module)
+    captured = capture(module, args, kwargs, dynamic_shapes, dynamic=dynamic)
     weights = ModuleWeights(module)
-    compilation = compile_module(import_captured(captured), target, weights=_Arrays(weights), keep_text=True)
+    watching = [*([DumpDir(Path(dump_dir))] if dump_dir is not None else []), *instruments, VerifyEach()]
+    compilation = compile_module(import_captured(captured), target, weights=_Arrays(weights), instruments=watching,
+                                 pipeline_text=pipeline, keep_text=True)
     return Compiled(compilation, captured, weights)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,11 @@ import torch
 from torch import Tensor, nn
 
 import irsql
+from irsql.compile import pipeline
 from irsql.frontend.captured import CaptureError
+from irsql.ir.core import IRError
+from irsql.ir.pipeline import parse_pipeline
+from irsql.tools.irsql_opt import main
 
 
 class Function(nn.Module):
@@ -68,3 +74,84 @@ def test_arguments_of_every_type(dtype: torch.dtype) -> None:
     x: Tensor = torch.tensor([0.0, 1.5, 3.0]).to(dtype)
     module = Function(lambda x: x.float() * 2).eval()
     assert torch.equal(irsql.compile(module, (x,))(x), module(x))
+
+
+class Scale(nn.Module):
+    def forward(self, x: Tensor, by: Tensor) -> Tensor:
+        return x * by
+
+
+def test_arguments_by_position_and_by_name_are_the_same() -> None:
+    two = torch.tensor([2.0])
+    for compiled in (irsql.compile(Scale(), (X, two)), irsql.compile(Scale(), (X,), {"by": two})):
+        for result in (compiled(X, two), compiled(X, by=two), compiled(by=two, x=X)):
+            assert torch.equal(result, X * 2)
+        for args, kwargs, problem in [
+            ((), {}, "x, by is missing"),
+            ((X,), {}, "by is missing"),
+            ((X, two, two), {}, "3 are given"),
+            ((X, two), {"by": two}, "by is given twice"),
+            ((X,), {"by": two, "of": two}, "3 are given"),
+        ]:
+            with pytest.raises(CaptureError, match=f"captured with the arguments x, by: {problem}"):
+                compiled(*args, **kwargs)
+
+
+def test_a_function_is_compiled_like_a_module() -> None:
+    compiled = irsql.compile(lambda x: x * 2 + 1, (X,))
+    assert torch.equal(compiled(X), X * 2 + 1)
+
+
+def _branches(x: Tensor) -> Tensor:
+    if x.sum() > 0:
+        return x
+    return -x
+
+
+@pytest.mark.parametrize(
+    ("module", "args", "dynamic", "message"),
+    [
+        (nn.Linear(3, 2), X, None, "args are the example inputs as a tuple, .* given is a Tensor"),
+        (3, (X,), None, "a torch.nn.Module or a function of tensors is captured, not 3"),
+        (nn.Linear, (X,), None, "a torch.nn.Module or a function of tensors is captured"),
+        (nn.Linear(3, 2), (X,), {"input": [0]}, r"dynamic maps the axes of 'input' to names.*given is \[0\]"),
+        (nn.Linear(3, 2), (X[None],), {"input": {1: "B"}}, r"Constraints violated \(B\)! You marked B as dynamic but"),
+        (_branches, (X,), None, r"test_compile_calls.py:\d+ branches on values \(if x.sum\(\) > 0:\): torch.where"),
+        (nn.Linear(3, 2), (X[:2],), None, "cannot capture Linear"),
+    ],
+)
+def test_what_cannot_be_captured(
+    module: Any, args: Any, dynamic: Any, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(CaptureError, match=message):
+        irsql.compile(module, args, dynamic=dynamic)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_index_outside_of_its_tensor_is_an_error() -> None:
+    compiled = irsql.compile(lambda table, rows: table[rows], (torch.arange(10.0).reshape(5, 2), torch.tensor([1, 3])))
+    with pytest.raises(ValueError, match="an index outside of its tensor finds no row"):
+        compiled(torch.arange(10.0).reshape(5, 2), torch.tensor([1, 5]))
+
+
+def test_passes_of_ones_own_and_dumps(tmp_path: Path) -> None:
+    """What an own pipeline leaves out is not done, and every dump continues to the same SQL."""
+    short = pipeline().replace("fuse-elementwise,", "").replace("inline-ctes,", "")
+    compiled = irsql.compile(lambda x: torch.relu(x) * 2, (X,), pipeline=short, dump_dir=tmp_path / "dump")
+    assert torch.equal(compiled(X), torch.relu(X) * 2)
+    assert compiled.sql.count("SELECT") > irsql.compile(lambda x: torch.relu(x) * 2, (X,)).sql.count("SELECT")
+    manifest = json.loads((tmp_path / "dump" / "manifest.json").read_text())
+    assert [row["pass"] for row in manifest["passes"][1:]] == [p.spec for p in parse_pipeline(short)]
+    with pytest.raises(IRError, match="no pass is called 'nonsense'"):
+        irsql.compile(lambda x: x, (X,), pipeline="nonsense")
+
+
+def test_sql_of_a_dump(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compiled = irsql.compile(nn.Linear(3, 2), (X[None],), dump_dir=tmp_path / "dump")
+    manifest = json.loads((tmp_path / "dump" / "manifest.json").read_text())
+    files = [tmp_path / "dump" / row["file"] for row in manifest["passes"] if row["file"]]
+    assert main([str(files[-1]), "--emit-sql"]) == 0
+    statements = compiled.sql.replace(";\n\n", ";\n")
+    assert capsys.readouterr().out == f"-- @forward\n{statements}"
+    assert main([str(files[0]), "--emit-sql"]) == 1
+    assert "SQL is written from the sql stage, this module is of stage tir" in capsys.readouterr().err

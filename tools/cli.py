@@ -34,6 +34,9 @@ app = typer.Typer(
 )  # fmt: skip
 
 
+SAMPLING = "Sampling (by default as generation_config.json or the continued sequence says, else greedy)"
+
+
 class Capture(StrEnum):
     """How a model folder is captured."""
 
@@ -49,15 +52,35 @@ CaptureOption = Annotated[Capture, typer.Option(help="fused keeps attention and 
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Most tokens to generate.")]
 PromptIds = Annotated[str | None, typer.Option(metavar="1,5,9", help="The prompt as token ids.")]
 Temperature = Annotated[
-    float | None,
-    typer.Option(help="0 takes the most likely token; by default what generation_config.json says, else 0."),
+    float | None, typer.Option(help="0 takes the most likely token, more draws.", rich_help_panel=SAMPLING)
 ]
-Seed = Annotated[int, typer.Option(help="The same seed draws the same tokens.")]
+TopK = Annotated[int | None, typer.Option(help="Draw from the so many most likely tokens.", rich_help_panel=SAMPLING)]
+TopP = Annotated[
+    float | None, typer.Option(help="Draw from the tokens that reach this probability.", rich_help_panel=SAMPLING)
+]
+MinP = Annotated[
+    float | None,
+    typer.Option(help="Draw from tokens with this share of the likeliest one's probability.", rich_help_panel=SAMPLING),
+]
+RepetitionPenalty = Annotated[
+    float | None,
+    typer.Option(help="Above 1, tokens that are there already become less likely.", rich_help_panel=SAMPLING),
+]
+Seed = Annotated[
+    int | None, typer.Option(help="The same seed draws the same tokens. (default: 0)", rich_help_panel=SAMPLING)
+]
 StopIds = Annotated[
     str | None,
     typer.Option(metavar="2,7", help="Tokens that end the text; by default the model's end-of-sequence tokens."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the engine; by default one a core.")]
+Pipeline = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Passes instead of those that irsql-opt --print-pipeline shows."),
+]
+Plugin = Annotated[
+    list[str] | None, typer.Option(metavar="FILE|MODULE", help="Load passes of your own from a Python file or module.")
+]
 MemoryLimit = Annotated[str | None, typer.Option(metavar="4GB", help="What the engine may buffer.")]
 
 
@@ -73,8 +96,9 @@ def common(
 def generate(
     context: typer.Context, model: ModelArg,
     prompt: Annotated[str | None, typer.Argument(help="The text to continue.")] = None,
-    prompt_ids: PromptIds = None, max_new_tokens: MaxNewTokens = 128, temperature: Temperature = None, seed: Seed = 0,
-    stop_ids: StopIds = None, target: TargetOption = "duckdb",
+    prompt_ids: PromptIds = None, max_new_tokens: MaxNewTokens = 128, stop_ids: StopIds = None,
+    temperature: Temperature = None, top_k: TopK = None, top_p: TopP = None, min_p: MinP = None,
+    repetition_penalty: RepetitionPenalty = None, seed: Seed = None, target: TargetOption = "duckdb",
     db: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep sequences and state in this database.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object: prompt_ids, ids, text, timings.")] = False,
     capture: CaptureOption = Capture.fused, threads: Threads = None, memory_limit: MemoryLimit = None,
@@ -103,8 +127,9 @@ def generate(
             print(f"irsql: generation_config.json also asks for {', '.join(ignored)}: not applied", file=sys.stderr)
         running = opened.generate(
             prompt, prompt_ids=None if prompt_ids is None else _ids(prompt_ids), max_new_tokens=max_new_tokens,
-            temperature=temperature, seed=seed, stop_ids=None if stop_ids is None else _ids(stop_ids), resume=resume,
-            keep=db is not None,
+            stop_ids=None if stop_ids is None else _ids(stop_ids), resume=resume, keep=db is not None,
+            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty,
+            seed=seed,
         )  # fmt: skip
         _show(opened, running, as_json)
 
@@ -117,6 +142,7 @@ def load(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     capture: CaptureOption = Capture.fused, target: TargetOption = "duckdb",
     progress: Annotated[bool | None, typer.Option(help="Show a bar; by default on a terminal.")] = None,
+    pass_pipeline: Pipeline = None, plugin: Plugin = None,
 ) -> None:  # fmt: skip
     """Compile a model and load its weights into a database.
 
@@ -132,8 +158,9 @@ def load(
     api.check_target(target)
     loading.check_free(output, force)
     checkpoint = Checkpoint.open(folder)
+    _plug_in(plugin)
     with _options(context).build() as instruments:
-        program = api.compile_folder(folder, capture.value, instruments)
+        program = api.compile_folder(folder, capture.value, instruments, pass_pipeline)
     loading.load(program, checkpoint, output, force=force, progress=progress)
 
 
@@ -143,8 +170,10 @@ def compile_(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the scripts.")],
     target: TargetOption = "duckdb", capture: CaptureOption = Capture.fused,
     prompt: Annotated[str | None, typer.Option(help="Text for prompt.sql.")] = None, prompt_ids: PromptIds = None,
-    max_new_tokens: MaxNewTokens = 64, temperature: Temperature = None, seed: Seed = 0, stop_ids: StopIds = None,
+    max_new_tokens: MaxNewTokens = 64, stop_ids: StopIds = None, temperature: Temperature = None, top_k: TopK = None,
+    top_p: TopP = None, min_p: MinP = None, repetition_penalty: RepetitionPenalty = None, seed: Seed = None,
     weights: Annotated[bool, typer.Option(help="Write the weights for load.sql, where the folder has them.")] = True,
+    pass_pipeline: Pipeline = None, plugin: Plugin = None,
 ) -> None:  # fmt: skip
     """Write a model as SQL scripts that the engine's own shell runs, without Python.
 
@@ -155,10 +184,13 @@ def compile_(
     """
     from irsql.tools.compile_command import write_scripts
 
+    _plug_in(plugin)
     write_scripts(model, output, _options(context), target=target, capture=capture.value, prompt=prompt,
                   prompt_ids=None if prompt_ids is None else _ids(prompt_ids), max_new_tokens=max_new_tokens,
-                  temperature=temperature, seed=seed, stop_ids=None if stop_ids is None else _ids(stop_ids),
-                  with_weights=weights)  # fmt: skip
+                  settings={"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
+                            "repetition_penalty": repetition_penalty, "seed": seed},
+                  stop_ids=None if stop_ids is None else _ids(stop_ids), with_weights=weights,
+                  pipeline=pass_pipeline)  # fmt: skip
 
 
 @app.command()
@@ -192,6 +224,8 @@ def open_model(
     """The model behind a command's argument; the command's instruments watch where it is compiled."""
     from irsql import api
 
+    if not source.is_dir() and _options(context) != type(_options(context))():
+        print(f"irsql: {source} is compiled already: there is nothing to watch", file=sys.stderr)
     with _options(context).build() as instruments:
         return api.load(source, db=state, target=target, capture=capture.value, threads=threads,
                         memory_limit=memory_limit, instruments=instruments)  # fmt: skip
@@ -210,6 +244,8 @@ def _show(model: Model, running: Generation, as_json: bool) -> None:
         sys.stdout.write(json.dumps(found, ensure_ascii=False))
     sys.stdout.write("\n")
     sys.stdout.flush()
+    if running.context_full:
+        print(f"irsql: the context of {model.context} tokens is full", file=sys.stderr)
 
 
 def _newest(model: Model, db: Path | None) -> int:
@@ -235,6 +271,13 @@ def _options(context: typer.Context) -> InstrumentOptions:
     from irsql.ir.instruments.options import InstrumentOptions
 
     return context.obj if isinstance(context.obj, InstrumentOptions) else InstrumentOptions()
+
+
+def _plug_in(plugins: Sequence[str] | None) -> None:
+    from irsql.ir import pass_registry
+
+    for plugin in plugins or ():
+        pass_registry.load_plugin(plugin)
 
 
 def _instrument_help() -> str:
@@ -281,10 +324,11 @@ def _expected() -> tuple[type[Exception], ...]:
     from irsql.frontend.captured import CaptureError
     from irsql.frontend.checkpoint import CheckpointError
     from irsql.ir.core import IRError
+    from irsql.ir.pass_registry import PassRegistryError
     from irsql.runtime.errors import UserError
     from irsql.targets.errors import EngineError
 
-    return UserError, EngineError, CheckpointError, CaptureError, IRError, OSError
+    return UserError, EngineError, CheckpointError, CaptureError, IRError, PassRegistryError, OSError
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import attrs
 
 from irsql import api
 from irsql.frontend.checkpoint import INDEX_NAME, SINGLE_NAME, Checkpoint
@@ -26,10 +28,10 @@ def write_scripts(
     prompt: str | None,
     prompt_ids: Sequence[int] | None,
     max_new_tokens: int,
-    temperature: float | None,
-    seed: int,
+    settings: Mapping[str, Any],
     stop_ids: Sequence[int] | None,
     with_weights: bool,
+    pipeline: str | None = None,
 ) -> None:
     """Compile a model and write its scripts; see the options of the command.
 
@@ -44,7 +46,7 @@ def write_scripts(
     with ExitStack() as stack:
         if source.is_dir():
             with options.build() as instruments:
-                program = api.compile_folder(source, capture, instruments)
+                program = api.compile_folder(source, capture, instruments, pipeline)
             has_weights = (source / SINGLE_NAME).exists() or (source / INDEX_NAME).exists()
             checkpoint = Checkpoint.open(source) if has_weights else None
             content = scripts.from_checkpoint(program, checkpoint) if checkpoint and with_weights else None
@@ -54,6 +56,8 @@ def write_scripts(
                 Defaults.of_configs(checkpoint.generation_config, checkpoint.config) if checkpoint else Defaults()
             )
         else:
+            if pipeline is not None:
+                raise UserError(f"{source} is compiled already: --pass-pipeline takes a model folder")
             model = stack.enter_context(Model.open(source))
             program, text = model.program, model.tokenizer_text
             content = scripts.from_database(model) if with_weights else None
@@ -61,7 +65,7 @@ def write_scripts(
         vocabulary = int(program.meta["vocab"])
         run = scripts.Run(
             tuple(_prompt(text, vocabulary, prompt, prompt_ids)), max_new_tokens,
-            defaults.temperature if temperature is None else temperature, seed,
+            attrs.evolve(defaults.settings, **{k: v for k, v in settings.items() if v is not None}),
             defaults.stop_ids if stop_ids is None else tuple(stop_ids), has_text=text is not None,
         )  # fmt: skip
         scripts.write(program, out, run, content)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from irsql import __version__
 from irsql.ir.core import IRError, Module
 from irsql.ir.diagnostics import Diagnostic, DiagnosticError, from_error
 from irsql.ir.instruments import options as instrument_options
@@ -34,6 +35,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--target", metavar="NAME", help="compile for this target instead of the module's own")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE|MODULE",
                         help="load passes of your own from a Python file or module")
+    parser.add_argument("--version", action="version", version=f"irsql-opt {__version__}")
+    parser.add_argument("--print-pipeline", action="store_true",
+                        help="print the passes that irsql compile runs (for --target) and stop")
+    parser.add_argument("--emit-sql", action="store_true",
+                        help="print the result, of the sql stage, as SQL text for its target instead of IR")
     parser.add_argument("--list-passes", action="store_true", help="list all passes and stop")
     parser.add_argument("--shrink", action="store_true",
                         help="first replace big axes by small ones, so that --verify-semantics can run the module")
@@ -47,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--scope", metavar="PATH", default="",
                         help="with --picture: only this module path (model.layers.0)")
     parser.add_argument("--function", metavar="NAME", default="",
-                        help="with --picture: this function (default: the last)")
+                        help="with --picture: this function (default: the last that has ops of --scope)")
     parser.add_argument("--traceback", action="store_true", help="show Python tracebacks of errors")
     instrument_options.add_arguments(parser)
     return parser
@@ -57,10 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and give its exit code."""
     parser = build_parser()
     args = parser.parse_args(argv)
-    if args.file is None and not args.list_passes:
+    if args.file is None and not (args.list_passes or args.print_pipeline):
         parser.error("the argument FILE is needed (- for standard input)")
     try:
         return _run(args)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (IRError, PassRegistryError, OSError, UnicodeDecodeError) as error:
         _report(error, args.traceback)
         return 1
@@ -86,6 +95,11 @@ def _run(args: argparse.Namespace) -> int:
     if args.list_passes:
         list_passes()
         return 0
+    if args.print_pipeline:
+        from irsql.compile import pipeline
+
+        print(pipeline())
+        return 0
     text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text(encoding="utf-8")
     if args.run_reproducer:
         _apply_header(args, text)
@@ -95,15 +109,31 @@ def _run(args: argparse.Namespace) -> int:
     if args.picture:
         _draw(args, modules[-1])
         return 0
+    if args.emit_sql:
+        _emit(args, modules)
+        return 0
     _write(args, modules)
     return 0
+
+
+def _emit(args: argparse.Namespace, modules: Sequence[Module]) -> None:
+    from irsql.targets.base import emit_sql
+
+    parts = [f"-- @{name}\n" + "".join(f"{sql};\n" for sql in statements)
+             for module in modules for name, statements in emit_sql(module).items()]
+    text = "\n".join(parts)
+    if args.output is None:
+        sys.stdout.write(text)
+    else:
+        args.output.write_text(text, encoding="utf-8")
 
 
 def _draw(args: argparse.Namespace, module: Module) -> None:
     from irsql.ir.picture import write_picture
 
     functions = module.functions
-    name = args.function or next(reversed(functions), "")
+    drawn = [name for name, func in functions.items() if any(op.loc.scope.startswith(args.scope) for op in func.walk())]
+    name = args.function or next(reversed(drawn or list(functions)), "")
     if name not in functions:
         known = ", ".join("@" + f for f in functions) or "none"
         raise IRError(f"no function @{name}; the module has {known}")
@@ -123,6 +153,8 @@ def _apply_header(args: argparse.Namespace, text: str) -> None:
             pass_registry.load_plugin(plugin)
     if args.pass_pipeline is None:
         args.pass_pipeline = saved.pass_pipeline
+    else:
+        print("warning: --pass-pipeline is run instead of the pipeline of the header", file=sys.stderr)
     args.verify_semantics |= saved.verify_semantics
     args.verify_each &= saved.verify_each
 
@@ -160,6 +192,8 @@ def _compile(args: argparse.Namespace, text: str) -> Module:
         for run in run_passes(module, "shrink"):
             print("".join(remarks.as_text(r) for r in run.ctx.remarks), end="", file=sys.stderr)
     options = instrument_options.from_namespace(args)
+    for problem in options.unknown_passes():
+        print(f"warning: {problem}", file=sys.stderr)
     with options.build() as instruments:
         PassManager(passes, instruments).run(module)
     return module
@@ -211,12 +245,16 @@ def _name(args: argparse.Namespace) -> str:
 def list_passes() -> None:
     """Print name, stages, summary and options of every pass."""
     from irsql.ir import pass_registry
+    from irsql.ir.passes import option_docs
 
     for name in pass_registry.names():
         cls = pass_registry.load(name)
+        docs = option_docs(cls)
         print(f"{name}  ({cls.stage_in} -> {cls.stage_out})\n    {cls.summary}")
         for option in cls.options():
             print(f"    {option.name}={option.type_text}  ({option.default_text})")
+            if option.name in docs:
+                print(f"        {docs[option.name]}")
 
 
 if __name__ == "__main__":

@@ -86,8 +86,9 @@ def build_sample_filtered(vocab: int, dims: Mapping[str, AttrValue], batch: Dim 
                               (a["top_p"], row), (a["min_p"], row)], kept)
     cut = t.reduce("min", t.map((n, vocab), [(ordered, each), (keep, each)], lambda e: e.select(
         e.args[1], e.args[0], e.const(math.inf, F32))), [1])
-    last = t.reduce("max", t.map((n, vocab), [(ids, each), (keep, each), (ordered, each), (cut, row)], lambda e: e.select(
-        e.binary("and", e.args[1], e.compare("eq", e.args[2], e.args[3])), e.args[0], e.const(-1, I64))), [1])
+    at_cut = t.map((n, vocab), [(ids, each), (keep, each), (ordered, each), (cut, row)], lambda e: e.select(
+        e.binary("and", e.args[1], e.compare("eq", e.args[2], e.args[3])), e.args[0], e.const(-1, I64)))
+    last = t.reduce("max", at_cut, [1])
 
     def remains(e: Exprs) -> Value:
         w, x, least, last_id = e.args
@@ -162,8 +163,8 @@ _DRAW: Mapping[str, tuple[ScalarType, ArgInfo]] = {
 _FILTERS: Mapping[str, tuple[ScalarType, ArgInfo]] = {
     "penalty": (F64, ArgInfo("control", "range", 1, 3)),
     "top_k": (I64, ArgInfo("control", "range", 0, 5)),
-    "top_p": (F64, ArgInfo("control", "range", 0, 2)),
-    "min_p": (F64, ArgInfo("control", "range", 0, 2)),
+    "top_p": (F64, ArgInfo("control", "unit")),
+    "min_p": (F64, ArgInfo("control", "unit")),
 }
 _OF_IDS = ("logits", "penalty")
 """Arguments with a value an id; the others have one a sequence."""

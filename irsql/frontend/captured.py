@@ -138,6 +138,8 @@ class Captured:
     fixed
         Arguments that are no tensors, by their index among the flattened ``(args, kwargs)``: the graph holds for
         these values alone.
+    parameters
+        Names of the forward's positional parameters, so that a call may give them by name.
     """
 
     gm: torch.fx.GraphModule
@@ -152,6 +154,7 @@ class Captured:
     in_spec: TreeSpec | None = None
     out_spec: TreeSpec | None = None
     fixed: dict[int, Any] = attrs.Factory(dict)
+    parameters: tuple[str, ...] = ()
 
     def of_kind(self, kind: InputKind) -> tuple[InputSpec, ...]:
         """The inputs of one kind, in graph order."""
@@ -167,12 +170,7 @@ class Captured:
         """
         from torch.utils._pytree import tree_flatten
 
-        named = dict(kwargs or {})
-        if self.in_spec is not None:
-            order = self.in_spec.child(1).context
-            if set(order) == set(named):
-                named = {key: named[key] for key in order}
-        leaves, spec = tree_flatten((tuple(args), named))
+        leaves, spec = tree_flatten(self._as_captured(args, kwargs or {}))
         if self.in_spec is not None and spec != self.in_spec:
             raise CaptureError(f"the arguments have the structure {spec}, the module was captured with {self.in_spec}")
         for position, value in self.fixed.items():
@@ -181,3 +179,20 @@ class Captured:
                 raise CaptureError(f"argument {position} is {given!r}, the module was captured with {value!r}: only "
                                    "tensors may change from call to call")
         return [leaves[s.position] for s in self.inputs if s.kind == "user"]
+
+    def _as_captured(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments by position and by name as the capture had them."""
+        if self.in_spec is None:
+            return tuple(args), dict(kwargs)
+        count, keywords = self.in_spec.child(0).num_children, list(self.in_spec.child(1).context)
+        given = dict(zip(self.parameters, args, strict=False))
+        rest, twice = args[len(given):], given.keys() & kwargs.keys()
+        given |= kwargs
+        first = self.parameters[:count]
+        missing = [name for name in (*first, *keywords) if name not in given]
+        if twice or missing or len(given) + len(rest) != count + len(keywords):
+            wanted = ", ".join((*first, *keywords)) or "none"
+            problem = (f"{', '.join(sorted(twice))} is given twice" if twice else
+                       f"{', '.join(missing)} is missing" if missing else f"{len(args) + len(kwargs)} are given")
+            raise CaptureError(f"the module was captured with the arguments {wanted}: {problem}")
+        return (*(given[name] for name in first), *rest), {name: given[name] for name in keywords}

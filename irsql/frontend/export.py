@@ -8,9 +8,15 @@ functionalises but keeps ``linear``, ``matmul``, ``softmax``, ``layer_norm``, ``
 from __future__ import annotations
 
 import inspect
+import io
+import logging
+import re
+import sys
+import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,7 +45,7 @@ _KINDS: dict[InputKind, seam.InputKind] = {
 
 
 def capture(
-    module: torch.nn.Module,
+    module: torch.nn.Module | Callable[..., Any],
     args: Sequence[Any],
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
@@ -52,10 +58,10 @@ def capture(
     ----------
     module
         The module; parameters may be on ``meta``. A module in training mode is captured as after ``eval()`` and
-        left as it was.
+        left as it was. A function of tensors is a module without parameters.
     args, kwargs
-        Example inputs. A dynamic dim must have an example size of at least 2, for torch specialises on 0 and 1;
-        the graph then holds for 0 and 1 too.
+        Example inputs, a tuple and a dict. A dynamic dim must have an example size of at least 2, for torch
+        specialises on 0 and 1; the graph then holds for 0 and 1 too.
     dynamic_shapes
         What ``torch.export.export`` takes; no dim is dynamic unless named here or in `dynamic`.
     dynamic
@@ -67,12 +73,32 @@ def capture(
     CaptureError
         If torch cannot export the module with these inputs, or its forward writes to buffers or inputs.
     """
+    module = as_module(module)
+    if not isinstance(args, (tuple, list)):
+        raise CaptureError(f"args are the example inputs as a tuple, (x,) for one: given is a {type(args).__name__}")
     if dynamic is not None:
         if dynamic_shapes is not None:
             raise CaptureError("give either dynamic_shapes or dynamic, not both")
         dynamic_shapes = expand_dynamic(module, args, kwargs or {}, dynamic)
     program, functional = export_functional(module, tuple(args), dict(kwargs or {}), dynamic_shapes)
     return assemble(module, program, functional, symbol_names(functional, dynamic_shapes))
+
+
+def as_module(module: torch.nn.Module | Callable[..., Any]) -> torch.nn.Module:
+    """A module as it is; a function of tensors as the forward of one.
+
+    Raises
+    ------
+    CaptureError
+        If it is neither.
+    """
+    if isinstance(module, torch.nn.Module):
+        return module
+    if not callable(module) or isinstance(module, type):
+        raise CaptureError(f"a torch.nn.Module or a function of tensors is captured, not {module!r}")
+    out = torch.nn.Module()
+    out.forward = module
+    return out
 
 
 def expand_dynamic(
@@ -99,6 +125,8 @@ def expand_dynamic(
     shapes: dict[str, Any] = dict.fromkeys(bound)
     for name, axes in dynamic.items():
         value = bound[name]
+        if not isinstance(axes, Mapping):
+            raise CaptureError(f"dynamic maps the axes of {name!r} to names, as in {{0: 'B'}}: given is {axes!r}")
         if not isinstance(value, torch.Tensor):
             raise CaptureError(f"the input {name!r} is no tensor: use dynamic_shapes for nested inputs")
         shapes[name] = {_axis(name, value, axis): _dim(dims, spec) for axis, spec in axes.items()}
@@ -153,15 +181,48 @@ def export_functional(
     # Under no_grad: inner @torch.no_grad functions would otherwise become higher-order nodes.
     with inference_mode_of(module), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        said = io.StringIO()
         try:
-            program = torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
-            functional = program if is_functional(program.graph_module) else program.run_decompositions({})
-            return program, decompose_unknown(functional)
+            with redirect_stderr(said), _silent_warnings():  # torch prints whole graphs before it raises
+                program = torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
+                functional = program if is_functional(program.graph_module) else program.run_decompositions({})
+                exported = program, decompose_unknown(functional)
         except Exception as error:
-            # torch.export raises two dozen unrelated classes; the first line of each says what is wrong.
-            text = str(error).strip()
-            reason = text.splitlines()[0] if text else type(error).__name__
-            raise CaptureError(f"torch.export cannot capture {type(module).__name__}: {reason}") from error
+            raise CaptureError(f"torch.export cannot capture {type(module).__name__}: {_reason(error)}") from error
+        sys.stderr.write(said.getvalue())
+        return exported
+
+
+@contextmanager
+def _silent_warnings() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong and where, in one line; torch.export raises two dozen unrelated classes."""
+    text = str(error).strip()
+    places = re.findall(r'File "([^"]+)", line (\d+), in \w+\n\s+(.+)', text)
+    if "data-dependent" in text and places:
+        file, line, code = places[-1]
+        return f"{file}:{line} branches on values ({code.strip()}): torch.where chooses between them"
+    lines = text.splitlines() or [type(error).__name__]
+    first = re.sub(r" For more information.*", "", lines[0])
+    details = [line.strip().removeprefix("- ") for line in lines[1:] if line.startswith("  - ")]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_users(f.filename)]
+    where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames and not details else ""
+    return " ".join([first, *details]) + where
+
+
+def _is_users(filename: str) -> bool:
+    path = Path(filename)
+    own = Path(__file__).resolve().parents[1]
+    library = Path(torch.__file__).parent
+    return path.is_file() and not path.resolve().is_relative_to(own) and not path.is_relative_to(library)
 
 
 def symbol_names(program: torch.export.ExportedProgram, dynamic_shapes: Any) -> dict[str, str]:
@@ -280,8 +341,15 @@ def assemble(
         in_spec=spec.in_spec,
         out_spec=spec.out_spec,
         fixed=fixed,
+        parameters=_positional(module),
     )
     return captured
+
+
+def _positional(module: torch.nn.Module) -> tuple[str, ...]:
+    """The names of the forward's parameters that a call may give by position."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(p.name for p in inspect.signature(module.forward).parameters.values() if p.kind in kinds)
 
 
 def _fixed(program: torch.export.ExportedProgram) -> dict[int, Any]:

@@ -430,7 +430,8 @@ class ArgInfo(Attribute):
         ``input`` (given by the caller), ``control`` (a scalar row the driver sets), ``state`` (a version of a state).
     domain
         ``normal`` (floats drawn from N(0, 1)), ``range`` (integers in ``[low, high)``), ``positions`` (consecutive
-        along the last axis, from ``low``), ``last`` (the last index of symbol ``of``), ``mask`` (0 or 1).
+        along the last axis, from ``low``), ``last`` (the last index of symbol ``of``), ``mask`` (0 or 1), ``unit``
+        (floats of [0, 1)).
     low, high
         Bounds of ``range`` and ``positions``.
     of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Sequence
 
 import attrs
@@ -87,7 +88,13 @@ def from_error(error: Exception, op: Op | None = None) -> DiagnosticError:
         return error
     if isinstance(error, IRError):
         return DiagnosticError(Diagnostic(str(error), op=error.op or op, notes=_notes(error)))
-    return DiagnosticError(Diagnostic(f"{type(error).__name__}: {error}", op=op, notes=_notes(error)))
+    notes = (*_notes(error), *_where(error))
+    return DiagnosticError(Diagnostic(f"{type(error).__name__}: {error}", op=op, notes=notes))
+
+
+def _where(error: Exception) -> tuple[str, ...]:
+    frames = traceback.extract_tb(error.__traceback__)
+    return (f"raised at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}",) if frames else ()
 
 
 def _notes(error: Exception) -> tuple[str, ...]:

@@ -20,8 +20,12 @@ state between runs: what it wants to tell goes through its :class:`PassContext`.
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import json
 import re
+import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -165,6 +169,21 @@ def _option(field: attrs.Attribute[Any], hint: Any, owner: str) -> Option:
     if hint not in _SCALARS or (optional and field.default is not None):
         fail()  # text has no way to say None but to leave the option out
     return Option(field.name.replace("_", "-"), field.name, hint, is_list, optional, choices, field.default)
+
+
+def option_docs(cls: type[Pass]) -> dict[str, str]:
+    """What the strings under a pass's fields say of its options, by kebab-case name; empty where there is no source."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    assert isinstance(tree, ast.ClassDef)
+    out: dict[str, str] = {}
+    for field, text in itertools.pairwise(tree.body):
+        if (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr)
+                and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)):
+            out[field.target.id.replace("_", "-")] = " ".join(text.value.value.split())
+    return out
 
 
 PassT = TypeVar("PassT", bound="Pass")

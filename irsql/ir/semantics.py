@@ -208,6 +208,8 @@ def draw_argument(info: ArgInfo, type_: TensorType, symbols: Mapping[str, int], 
             return np.broadcast_to(row if shape else row[0], shape).astype(dtype)
         case "last":
             return np.full(shape, symbols[info.of] - 1, dtype)
+        case "unit":
+            return rng.random(shape).astype(dtype)
         case "mask":
             return rng.integers(0, 2, shape).astype(dtype)
         case "normal":

@@ -12,13 +12,18 @@ import attrs
 
 from irsql.runtime import tokens
 from irsql.runtime.errors import UserError
-from irsql.runtime.session import Model, TokenSequence
+from irsql.runtime.sequence import TokenSequence
+from irsql.runtime.session import Model
+from irsql.runtime.settings import Settings
 
-_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
-    "top_k": (0, None), "top_p": (1.0, None), "min_p": (0.0, None), "typical_p": (1.0, None),
-    "repetition_penalty": (1.0, None), "num_beams": (1, None), "no_repeat_ngram_size": (0, None),
+_IGNORED: Mapping[str, tuple[Any, ...]] = {
+    "typical_p": (1.0, None), "epsilon_cutoff": (0.0, None), "eta_cutoff": (0.0, None), "top_h": (None,),
+    "num_beams": (1, None), "no_repeat_ngram_size": (0, None), "bad_words_ids": (None,), "suppress_tokens": (None,),
+    "min_length": (0, None), "min_new_tokens": (None,), "encoder_repetition_penalty": (1.0, None),
 }  # fmt: skip
-"""Settings of ``generation_config.json`` that change what is drawn and are not applied, with their neutral values."""
+"""Settings of ``generation_config.json`` that change what is chosen and are not applied, with their neutral values."""
+_NEUTRAL = attrs.asdict(Settings())
+_FROM_CONFIG = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
 @attrs.frozen
@@ -43,15 +48,15 @@ class Defaults:
 
     Attributes
     ----------
-    temperature
-        0 unless it asks for sampling.
+    settings
+        How it chooses: greedily unless it says ``do_sample``. Filters that it names hold when a temperature is given.
     stop_ids
         Its end-of-sequence tokens.
     ignored
         Settings it has that are not applied.
     """
 
-    temperature: float = 0.0
+    settings: Settings = attrs.Factory(Settings)
     stop_ids: tuple[int, ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -63,15 +68,13 @@ class Defaults:
     @classmethod
     def of_configs(cls, config: Mapping[str, Any], model_config: Mapping[str, Any]) -> Defaults:
         """The defaults in a ``generation_config.json`` and, for stop tokens, a ``config.json``."""
-        samples = bool(config.get("do_sample"))
-        temperature = config.get("temperature")
+        given = {name: type(_NEUTRAL[name])(config[name]) for name in _FROM_CONFIG if config.get(name) is not None}
+        given["temperature"] = given.get("temperature", 1.0) if config.get("do_sample") else 0.0
         stops = config.get("eos_token_id", model_config.get("eos_token_id"))
         ids = stops if isinstance(stops, list) else [] if stops is None else [stops]
-        sampling = {"top_k", "top_p", "min_p", "typical_p"}
-        ignored = [f"{name}={config[name]}" for name, neutral in _UNSUPPORTED.items()
-                   if name in config and config[name] not in neutral and (samples or name not in sampling)]  # fmt: skip
-        return cls(float(1.0 if temperature is None else temperature) if samples else 0.0,
-                   tuple(int(i) for i in ids), tuple(ignored))  # fmt: skip
+        ignored = [f"{name}={config[name]}" for name, neutral in _IGNORED.items()
+                   if name in config and config[name] not in neutral]  # fmt: skip
+        return cls(Settings(**given), tuple(int(i) for i in ids), tuple(ignored))
 
 
 class Generation:
@@ -98,6 +101,7 @@ class Generation:
         self.text = ""
         self.timings: dict[str, float] = {}
         self._waiting, self._stop_ids, self._delete = list(waiting), stop_ids, delete
+        self._prefilled = len(self._waiting)
         self._pieces = self._run()
 
     def __iter__(self) -> Iterator[Piece]:
@@ -107,6 +111,12 @@ class Generation:
         """Stop here; the sequence is deleted unless it is to be kept."""
         self._pieces.close()
         self._drop()
+
+    @property
+    def context_full(self) -> bool:
+        """Whether it ended because the model takes no more tokens."""
+        full = len(self.prompt_ids) + len(self.ids) >= self.sequence.model.context
+        return full and self.ids[-1] not in self._stop_ids
 
     def _drop(self) -> None:
         if self._delete and not self.sequence.model.db.closed:
@@ -141,7 +151,7 @@ class Generation:
     def _time(self, prefill: float, decode: float) -> None:
         # The first token is drawn from the prompt's own logits, so one decode step fewer than tokens has run.
         self.timings = {
-            "prefill_tokens": len(self.prompt_ids), "prefill_seconds": round(prefill, 6),
+            "prefill_tokens": self._prefilled, "prefill_seconds": round(prefill, 6),
             "decode_tokens": len(self.ids), "decode_seconds": round(decode, 6),
             "tokens_per_second": round(len(self.ids) / decode, 3) if decode else 0.0,
         }  # fmt: skip
@@ -153,11 +163,10 @@ def generate(
     prompt_ids: Iterable[int] | None = None,
     *,
     max_new_tokens: int = 128,
-    temperature: float | None = None,
-    seed: int = 0,
     stop_ids: Iterable[int] | None = None,
     resume: int | None = None,
     keep: bool = False,
+    **settings: Any,
 ) -> Generation:
     """Continue a prompt. Everything is checked here; the database works while the result is iterated over.
 
@@ -169,16 +178,15 @@ def generate(
         Text or token ids, not both.
     max_new_tokens
         Most tokens to generate; the context may end earlier.
-    temperature
-        0 takes the most likely token; by default what the model's ``generation_config.json`` says, else 0.
-    seed
-        The same seed gives the same tokens, on every target.
     stop_ids
         Tokens that end the generation; by default the model's end-of-sequence tokens.
     resume
         Number of a sequence to continue, with or without a further prompt.
     keep
         Keep the sequence in the state database when done; a resumed one is always kept.
+    settings
+        Fields of :class:`~irsql.runtime.settings.Settings`. What is not given, or None, is as in the model's
+        ``generation_config.json``, or for a resumed sequence as it was.
 
     Raises
     ------
@@ -197,9 +205,12 @@ def generate(
     if ids or resume is None:
         ids = tokens.check_ids(ids, model.vocabulary_size)
     defaults = Defaults.of(model)
-    stops = frozenset(defaults.stop_ids if stop_ids is None else _stops(list(stop_ids)))
-    heat = defaults.temperature if temperature is None else temperature
-    sequence = model.sequence(temperature=heat, seed=seed) if resume is None else model.resume(resume)
+    stops = frozenset(defaults.stop_ids if stop_ids is None else _stops(list(stop_ids), model.vocabulary_size))
+    given = {name: value for name, value in settings.items() if value is not None}
+    if resume is None:
+        sequence = model.add(attrs.evolve(defaults.settings, **given))
+    else:
+        sequence = model.resume(resume)
     total = len(sequence.ids) + len(ids)
     try:
         if total > model.context:
@@ -208,7 +219,7 @@ def generate(
             raise UserError(f"a prompt of {total} tokens leaves no room for new ones in the context of {model.context}")
         if total == 0:
             raise UserError("the sequence is empty: give a prompt")
-        sequence.configure(temperature=heat, seed=seed, max_length=total + max_new_tokens)
+        sequence.configure(attrs.evolve(sequence.settings, **given), total + max_new_tokens)
     except UserError:
         if resume is None:
             sequence.delete()
@@ -217,12 +228,12 @@ def generate(
     return Generation(sequence, ids, stops, delete=not keep and resume is None)
 
 
-def _stops(ids: list[int]) -> list[int]:
+def _stops(ids: list[int], vocabulary: int) -> list[int]:
     try:
         out = [operator.index(i) for i in ids]
     except TypeError:
         raise UserError(f"stop ids are integers, not {ids}") from None
-    bad = next((i for i in out if not 0 <= i < 2**63), None)
+    bad = next((i for i in out if not 0 <= i < vocabulary), None)
     if bad is not None:
         raise UserError(f"there is no token {bad} to stop at")
     return out

@@ -26,7 +26,8 @@ from irsql.runtime.assemble import tables
 from irsql.runtime.errors import UserError
 from irsql.runtime.load import Source, control_tables, parameter_names
 from irsql.runtime.session import DEFAULT_CONTEXT, Model
-from irsql.targets import control, duckdb
+from irsql.runtime.settings import Settings
+from irsql.targets import duckdb
 from irsql.targets.control import (
     META,
     MODEL,
@@ -56,14 +57,13 @@ class Run:
         The prompt.
     max_new_tokens
         How often ``run.sql`` draws, at most.
-    temperature, seed, stop_ids
-        As in :func:`irsql.runtime.generate.generate`.
+    settings, stop_ids
+        How tokens are chosen, and which end the text.
     """
 
     prompt_ids: tuple[int, ...]
     max_new_tokens: int = 64
-    temperature: float = 0.0
-    seed: int = 0
+    settings: Settings = attrs.Factory(Settings)
     stop_ids: tuple[int, ...] = ()
     has_text: bool = True
     """Whether the model has a tokenizer, so that ``run.sql`` shows text; else it shows ids."""
@@ -167,7 +167,7 @@ def _scripts(program: Program, run: Run, checkpoint: str | None) -> dict[str, st
     c = DuckDB.control
     prefill = program.functions["prefill"]
     decode = program.functions.get("decode", prefill)
-    sample = control.sampler(program, run.temperature == 0)
+    sample = program.functions[run.settings.sampler]
     attach = [attach_sql("model.db", MODEL, read_only=True), attach_sql("state.db", STATE, read_only=False)]
     steps = [".read schema.sql", ".read prompt.sql", ".read prefill.sql"]
     steps += [".read decode.sql"] * (run.max_new_tokens - 1)
@@ -221,7 +221,7 @@ def _prompt(program: Program, run: Run) -> list[str]:
     count = len(run.prompt_ids)
     limit = min(count + run.max_new_tokens, int(program.meta.get("context") or DEFAULT_CONTEXT))
     sequence = {"seq": 0, "length": 0, "prompt_length": count, "max_length": limit, "live": True,
-                "temperature": run.temperature, "seed": run.seed, "stream": 0}  # fmt: skip
+                **attrs.asdict(run.settings)}  # fmt: skip
     out = [c.delete(name, STATE) for name in (TOKEN, SEQUENCE, STOP, *(s.name for s in states(program)))]
     out.append(c.insert_rows(SEQUENCE, list(sequence), [list(sequence.values())], STATE))
     rows = [(0, pos, token) for pos, token in enumerate(run.prompt_ids)]

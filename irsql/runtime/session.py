@@ -8,30 +8,24 @@ killed process leaves is the state before or after a step.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
+import attrs
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from irsql.runtime import tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.load import FORMAT
-from irsql.targets import control
-from irsql.targets.control import META, MODEL, SEQUENCE, STATE, STOP, TOKEN, VOCABULARY
+from irsql.runtime.sequence import TokenSequence
+from irsql.runtime.settings import COLUMNS, Settings, sampler_for
+from irsql.targets.control import META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
 from irsql.targets.duckdb import DuckDB, Prepared
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Function, Program
-from irsql.targets.tables import from_arrow
 
-PREFILL_CHUNK = 128
-"""Tokens of a prompt that run in one step: more are hardly faster, and their attention scores need memory."""
-SEED_LIMIT = 2**62
 DEFAULT_CONTEXT = 131_072
 
 
@@ -165,26 +159,26 @@ class Model:
         return "".join([*(stream.push(i) for i in ids), stream.finish()])
 
     # -- sequences -------------------------------------------------------------------------------------
-    def sequence(
-        self, *, temperature: float = 0.0, seed: int = 0, stream: int = 0, max_length: int | None = None
-    ) -> TokenSequence:
+    def sequence(self, *, max_length: int | None = None, **settings: Any) -> TokenSequence:
         """A new, empty sequence.
 
         Parameters
         ----------
-        temperature
-            0 takes the most likely token, larger values draw.
-        seed, stream
-            The draw at a position depends on these two alone; sequences of one batch take different streams.
         max_length
             Most tokens, prompt included; the model's context by default.
+        settings
+            Fields of :class:`~irsql.runtime.settings.Settings`: ``temperature``, ``top_p``, ``seed`` and so on.
 
         Raises
         ------
         UserError
-            If the model was captured for one sequence (``aten``) and there is one.
+            If a setting is outside of its range, or the model was captured for one sequence (``aten``) and there is
+            one.
         """
-        settings = _settings(temperature, seed, stream, max_length, self.context)
+        return self.add(Settings(**settings), max_length)
+
+    def add(self, settings: Settings, max_length: int | None = None) -> TokenSequence:
+        """A new, empty sequence; see :meth:`sequence`."""
         numbers = self.sequences()
         if numbers and not self._batched:
             raise UserError(
@@ -192,10 +186,12 @@ class Model:
                 "delete it, or give another file for the state"
             )
         number = max(numbers, default=-1) + 1
-        columns = ("seq", "length", "prompt_length", "live", *settings)
+        limit = self.context if max_length is None else min(max_length, self.context)
+        row = {"seq": number, "length": 0, "prompt_length": 0, "max_length": limit, "live": False,
+               **attrs.asdict(settings)}  # fmt: skip
         with self.db.transaction():
-            self.db.execute(self.db.control.insert(SEQUENCE, columns, STATE), [number, 0, 0, False, *settings.values()])
-        return TokenSequence(self, number, [], 0, 0, int(settings["max_length"]), temperature == 0)
+            self.db.execute(self.db.control.insert(SEQUENCE, tuple(row), STATE), list(row.values()))
+        return TokenSequence(self, number, [], 0, 0, limit, settings)
 
     def sequences(self) -> list[int]:
         """The numbers of all sequences in the state database."""
@@ -210,13 +206,14 @@ class Model:
             If there is none of that number.
         """
         c = self.db.control
-        columns = ("length", "prompt_length", "max_length", "temperature")
+        columns = ("length", "prompt_length", "max_length", *COLUMNS)
         row = self.db.rows(c.read(SEQUENCE, columns, STATE, where=("seq",)), [number])
         if not row:
             raise UserError(f"there is no sequence {number}")
         ids = self.db.rows(c.read(TOKEN, ("id",), STATE, where=("seq",), order=("pos",)), [number])
-        length, prompt_length, max_length, temperature = row[0]
-        sequence = TokenSequence(self, number, [i for (i,) in ids], length, prompt_length, max_length, temperature == 0)
+        length, prompt_length, max_length, *values = row[0]
+        settings = Settings(**dict(zip(COLUMNS, values, strict=True)))
+        sequence = TokenSequence(self, number, [i for (i,) in ids], length, prompt_length, max_length, settings)
         sequence._cut(sequence.length)
         return sequence
 
@@ -264,7 +261,7 @@ class Model:
         """One step: run what waits, draw, or both; gives ``(sequence, id)`` of what was drawn."""
         self._select(sequences)
         function = self._function(sequences) if run else self._fresh[sequences[0].number][1]
-        sampler = control.sampler(self.program, all(s.greedy for s in sequences)) if draw else None
+        sampler = self.program.functions[sampler_for(s.settings for s in sequences)] if draw else None
         drawn: list[tuple[int, int]] = []
         with self.db.transaction():
             for statement in self._plan(function, run, sampler):
@@ -324,164 +321,17 @@ class Model:
             with db.transaction():
                 for statement in c.schema(self.program):
                     db.execute(statement)
-                owner = db.rows(c.read(META, ("value",), STATE, where=("key",)), ["model"])
-                if not owner:
-                    db.execute(c.insert(META, ("key", "value"), STATE), ["model", self.fingerprint])
+                facts = dict(db.rows(c.read(META, ("key", "value"), STATE)))
+                if "model" not in facts:
+                    facts = {"model": self.fingerprint, "format": STATE_FORMAT}
+                    for fact in facts.items():
+                        db.execute(c.insert(META, ("key", "value"), STATE), list(fact))
         except EngineError as error:
             raise UserError(f"{state} cannot be used for the state: {error}") from error
-        if owner and owner[0][0] != self.fingerprint:
+        if facts.get("format") != STATE_FORMAT:
+            raise UserError(f"{state} was written by another version of irsql: give another file for the state")
+        if facts["model"] != self.fingerprint:
             raise UserError(f"{state} holds sequences of another model: give another file for the state")
-
-
-class TokenSequence:
-    """One sequence: its tokens, and the state they left in the database; see :meth:`Model.sequence`.
-
-    Attributes
-    ----------
-    number
-        Its number in the state database.
-    ids
-        All tokens.
-    length
-        How many of them have been run.
-    prompt_length
-        How many of them were given.
-    max_length
-        How many there may be.
-    greedy
-        Whether it takes the most likely token, so that nothing is drawn.
-    """
-
-    def __init__(
-        self, model: Model, number: int, ids: list[int], length: int, prompt_length: int, max_length: int, greedy: bool
-    ) -> None:
-        self.model, self.number, self.ids, self.greedy = model, number, ids, greedy
-        self.length, self.prompt_length, self.max_length = length, prompt_length, max_length
-
-    @property
-    def waiting(self) -> int:
-        """Tokens that are still to be run."""
-        return len(self.ids) - self.length
-
-    def prefill(self, ids: Iterable[int]) -> None:
-        """Append tokens and run them.
-
-        Raises
-        ------
-        UserError
-            If there are none, one is unknown, or they do not fit the context.
-        """
-        new = tokens.check_ids(list(ids), self.model.vocabulary_size)
-        self._check_room(len(new))
-        for begin in range(0, len(new), PREFILL_CHUNK):
-            chunk = new[begin : begin + PREFILL_CHUNK]
-            self._append(chunk)
-            self.model._advance([self], run=True, draw=False)
-
-    def step(self, token: int | None = None) -> int:
-        """Draw the next token, or append a given one; gives it.
-
-        Raises
-        ------
-        UserError
-            If the sequence is empty or full, or the token is unknown.
-        """
-        if token is None:
-            return self.model.step([self])[0]
-        self._check_room(1)
-        self._append(tokens.check_ids([token], self.model.vocabulary_size))
-        return token
-
-    def logits(self) -> npt.NDArray[np.float32]:
-        """The logits of the token after the last one."""
-        self._refresh()
-        if self.waiting:
-            self.model._advance([self], run=True, draw=False)
-        db = self.model.db
-        _, function = self.model._fresh[self.number]
-        spec = control.output(self.model.program.functions[function], "logits")
-        table = db.arrow(db.control.read(spec.name, [c.name for c in spec.columns]))
-        mine = table.filter(pc.call_function("equal", [table.column(spec.keys[0].name), self.number]))
-        mine = mine.set_column(0, spec.keys[0].name, pa.array(np.zeros(mine.num_rows, np.int64)))
-        return from_arrow(spec, mine, {"B": 1, "S": 1})[0]
-
-    def configure(
-        self, *, temperature: float = 0.0, seed: int = 0, stream: int = 0, max_length: int | None = None
-    ) -> None:
-        """Change the settings of :meth:`Model.sequence`."""
-        settings = _settings(temperature, seed, stream, max_length, self.model.context)
-        db = self.model.db
-        db.execute(db.control.update_sequence(tuple(settings)), [*settings.values(), self.number])
-        self.max_length, self.greedy = int(settings["max_length"]), temperature == 0
-
-    def delete(self) -> None:
-        """Remove the sequence and its state."""
-        db, c = self.model.db, self.model.db.control
-        with db.transaction():
-            self._cut_rows(0)
-            for name in (TOKEN, SEQUENCE):
-                db.execute(c.delete(name, STATE, ("seq",)), [self.number])
-        self.model._fresh.pop(self.number, None)
-        self.model._selected = None  # A new sequence may get this number.
-        self.ids, self.length = [], 0
-
-    def _append(self, ids: Sequence[int]) -> None:
-        db = self.model.db
-        count, begin = len(ids), len(self.ids)
-        rows = pa.table(
-            {"seq": np.full(count, self.number), "pos": np.arange(begin, begin + count), "id": np.array(ids)}
-        )
-        with db.transaction():
-            db.insert(TOKEN, rows, STATE)
-            db.execute(db.control.update_sequence(("prompt_length",)), [begin + count, self.number])
-        self.ids += ids
-        self.prompt_length = len(self.ids)
-
-    def _check_room(self, count: int) -> None:
-        context = self.model.context
-        if len(self.ids) + count > context:
-            if count == 1 and self.ids:
-                raise UserError(f"the context of {context} tokens is full")
-            raise UserError(f"a prompt of {len(self.ids) + count} tokens does not fit the context of {context}")
-        if len(self.ids) + count > self.max_length:
-            raise UserError(f"the sequence may have {self.max_length} tokens, {len(self.ids) + count} are wanted")
-
-    def _refresh(self) -> None:
-        """See to it that the next step has logits: either tokens wait, or the last step's are this sequence's."""
-        if not self.ids:
-            raise UserError("the sequence is empty: prefill it first")
-        if not self.waiting and self.model._fresh.get(self.number, (0, ""))[0] != len(self.ids):
-            self._rewind()
-
-    def _rewind(self) -> None:
-        """Let the last token wait again, if none does."""
-        if not self.waiting:
-            self._cut(self.length - 1)
-
-    def _cut(self, length: int) -> None:
-        """Forget the state from a position on."""
-        db = self.model.db
-        with db.transaction():
-            self._cut_rows(length)
-            db.execute(db.control.update_sequence(("length",)), [length, self.number])
-        self.length = length
-
-    def _cut_rows(self, length: int) -> None:
-        db = self.model.db
-        for spec in control.states(self.model.program):
-            sequence, position = control.state_keys(spec)
-            db.execute(db.control.delete(spec.name, STATE, (sequence,), position), [self.number, length])
-
-
-def _settings(
-    temperature: float, seed: int, stream: int, max_length: int | None, context: int
-) -> dict[str, float | int]:
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise UserError(f"the temperature must be 0 or more, not {temperature}")
-    if not (isinstance(seed, int) and 0 <= seed < SEED_LIMIT):
-        raise UserError(f"the seed must be an integer between 0 and {SEED_LIMIT - 1}, not {seed}")
-    limit = context if max_length is None else min(max_length, context)
-    return {"temperature": float(temperature), "seed": seed, "stream": stream, "max_length": limit}
 
 
 def _facts(db: DuckDB, path: Path) -> dict[str, str]:

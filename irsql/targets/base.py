@@ -12,7 +12,7 @@ from irsql.dialects.rel.types import rel
 from irsql.dialects.sql import ops as so
 from irsql.ir.core import IRError, Module
 from irsql.ir.printer import print_op
-from irsql.ir.target import Target
+from irsql.ir.target import Target, target_of
 from irsql.targets.emit import DIMS, STATE, FunctionEmitter, spec, table
 from irsql.targets.expressions import Emitter
 from irsql.targets.names import Names
@@ -73,6 +73,31 @@ def emit_program(module: Module, backend: Backend, steps: dict[str, tuple[LoadSt
     text = print_op(load, locations=False) if load else ""
     digest = hashlib.sha256((text + repr(stored)).encode()).hexdigest()
     return Program(backend.target.name, backend.target.version, functions, tuple(stored), DIMS, digest, meta, constants)
+
+
+def emit_sql(module: Module) -> dict[str, list[str]]:
+    """The statements of every function but ``@load``, in the dialect of the module's own target.
+
+    Raises
+    ------
+    IRError
+        If the module is not at the sql stage or carries no target.
+    """
+    target = target_of(module)
+    if target is None:
+        raise IRError("SQL is written for a target, and the module carries none: give --target", module)
+    stage = module.attrs_.get("stage")
+    if stage != "sql":
+        raise IRError(f"SQL is written from the sql stage, this module is of stage {stage}", module)
+    names, out = Names(), {}
+    stores = [op.store for f in module.functions.values() for op in f.block.ops if isinstance(op, so.Store)]
+    for store in stores:
+        names.mangle(f"stored.{store}")  # as in a program: in the order of @load
+    for name, func in module.functions.items():
+        if name != "load":
+            e = backend(target.name).emitter(target.functions, table(DIMS, STATE))
+            out[name] = [s.sql for s in FunctionEmitter(func, e, target.dialect, names).run().statements]
+    return out
 
 
 def backend(name: str) -> Backend:

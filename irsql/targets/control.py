@@ -33,11 +33,18 @@ CHECK = "irsql_check"
 """Temporary: takes the empty result of a check that passed."""
 MODEL, STATE = "model", "state"
 
+STATE_FORMAT = "2"
+"""Format of a state database."""
+SETTINGS: tuple[tuple[str, str], ...] = (
+    ("temperature", "f64"), ("top_k", "i64"), ("top_p", "f64"), ("min_p", "f64"), ("repetition_penalty", "f64"),
+    ("seed", "i64"), ("stream", "i64"))  # fmt: skip
+"""How a sequence chooses its next token; ``irsql.runtime.settings`` says what they mean."""
+
 TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     META: (("key", "text"), ("value", "text")),
     VOCABULARY: (("id", "i64"), ("bytes", "bytes"), ("special", "i1")),
     SEQUENCE: (("seq", "i64"), ("length", "i64"), ("prompt_length", "i64"), ("max_length", "i64"), ("live", "i1"),
-               ("temperature", "f64"), ("seed", "i64"), ("stream", "i64")),
+               *SETTINGS),
     TOKEN: (("seq", "i64"), ("pos", "i64"), ("id", "i64")),
     STOP: (("id", "i64"),),
 }  # fmt: skip
@@ -165,11 +172,15 @@ class Control:
         checkpoint = exp.select(exp.Literal.string("model"), mine, copy=False).from_(
             table(META, MODEL, "m"), copy=False
         ).where(_eq(col("key", "m"), exp.Literal.string("checkpoint")), copy=False)  # fmt: skip
-        claim = checkpoint.copy().where(exp.Not(this=exp.Exists(this=owner.copy())), copy=False)
+        fresh = exp.Not(this=exp.Exists(this=owner.copy()))
+        claim = checkpoint.copy().where(fresh.copy(), copy=False)
+        form = exp.select(exp.Literal.string("format"), exp.Literal.string(STATE_FORMAT), copy=False).where(
+            fresh, copy=False)  # fmt: skip
         same = owner.join(table(META, MODEL, "m"), on=_and(
             _eq(col("key", "m"), exp.Literal.string("checkpoint")), _eq(col("value", "s"), mine.copy())
         ), copy=False)  # fmt: skip
-        return [self._insert(META, ("key", "value"), claim, STATE), self._fail_unless(same, problem)]
+        return [self._insert(META, ("key", "value"), form, STATE),
+                self._insert(META, ("key", "value"), claim, STATE), self._fail_unless(same, problem)]  # fmt: skip
 
     def _fail_unless(self, rows: exp.Select, problem: str) -> str:
         fail = exp.Anonymous(this="ERROR", expressions=[exp.Literal.string(problem)])
@@ -256,7 +267,7 @@ class Control:
     def members(self) -> str:
         """Note which sequences take part in the step, where it ends, and their settings."""
         newest = _named(_plus_one(_max(col("pos", "t"))), "position")
-        settings = [_named(_max(col(c, "q")), c) for c in ("length", "max_length", "temperature", "seed", "stream")]
+        settings = [_named(_max(col(c, "q")), c) for c in ("length", "max_length", *(name for name, _ in SETTINGS))]
         query = _live_tokens().select(_named(col("seq", "q"), "seq"), newest, *settings, copy=False)
         return self._temporary(STEP, query.group_by(col("seq", "q"), copy=False))
 
@@ -285,12 +296,27 @@ class Control:
         if wanted.name != logits.name:
             query = exp.select(copy=False).from_(table(logits.name), copy=False)
             out.append(self._fill(wanted, query, [col(c.name) for c in logits.columns]))
-        settings = {"temperature": "temperature", "seed": "seed", "sequence": "stream", "position": "position"}
-        for source in [spec.source for spec in sample.inputs if spec.source in settings]:
-            column = settings[source]
-            query = exp.select(copy=False).from_(table(STEP), copy=False)
-            out.append(self._fill(function_input(sample, source), query, [col("seq"), col(column)]))
+        for spec in sample.inputs:
+            if spec.source == "penalty":
+                out.append(self._penalties(spec, logits))
+            elif spec.source != "logits":
+                column = "stream" if spec.source == "sequence" else spec.source
+                query = exp.select(copy=False).from_(table(STEP), copy=False)
+                out.append(self._fill(spec, query, [col("seq"), col(column)]))
         return out
+
+    def _penalties(self, spec: TableSpec, logits: TableSpec) -> str:
+        """The sequence's repetition penalty for every id it has had, 1 for the others: a row a logit."""
+        seq, token = (key.name for key in logits.keys)
+        had = exp.select(col("seq", "t"), col("id", "t"), col("repetition_penalty", "q"), copy=False).from_(
+            table(TOKEN, STATE, "t"), copy=False
+        ).join(table(STEP, alias="q"), on=_eq(col("seq", "t"), col("seq", "q")), copy=False)  # fmt: skip
+        rows = exp.Subquery(this=had.distinct(copy=False), alias=exp.TableAlias(this=name("h")))
+        query = exp.select(copy=False).from_(table(logits.name, alias="l"), copy=False).join(
+            rows, on=_and(_eq(col("seq", "h"), col(seq, "l")), _eq(col("id", "h"), col(token, "l"))),
+            join_type="left", copy=False)  # fmt: skip
+        penalty = exp.Coalesce(this=col("repetition_penalty", "h"), expressions=[exp.Literal.number("1.0")])
+        return self._fill(spec, query, [col(seq, "l"), col(token, "l"), penalty])
 
     def append_drawn(self, sample: Function) -> str:
         """Write the drawn ids behind the tokens of their sequences."""
@@ -369,12 +395,6 @@ class Control:
 
 def _cast(value: exp.Expr, column: Column) -> exp.Expr:
     return _named(exp.Cast(this=value, to=sql_type(column.type)), column.name)
-
-
-def sampler(program: Program, greedy: bool) -> Function:
-    """The function that draws: the short one where every sequence takes its most likely token."""
-    name = "greedy" if greedy and "greedy" in program.functions else "sample"
-    return program.functions[name]
 
 
 def function_input(function: Function, source: str) -> TableSpec:

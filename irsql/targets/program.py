@@ -15,7 +15,7 @@ import cattrs
 import numpy as np
 import numpy.typing as npt
 
-FORMAT = 1
+FORMAT = 2
 
 
 @attrs.frozen

@@ -175,7 +175,8 @@ def from_arrow(spec: TableSpec, table: pa.Table, symbols: Mapping[str, int]) -> 
     sizes = [digits[i] for i in order]
     count = math.prod(sizes[: len(rows)])
     if table.num_rows != count:
-        raise ValueError(f"the table {spec.name} has {table.num_rows} rows where its tensor {list(shape)} has {count}")
+        raise ValueError(f"the table {spec.name} has {table.num_rows} rows where its tensor {list(shape)} has {count}: "
+                         "an index outside of its tensor finds no row")
     where = np.zeros(count, dtype=np.int64)
     for part, size in zip(rows, sizes, strict=False):
         key = _numpy(table.column(part.name), np.dtype(np.int64))

@@ -14,7 +14,8 @@ from transformers import LlamaForCausalLM
 from irsql.compile import compile_model, pipeline
 from irsql.frontend.checkpoint import Checkpoint
 from irsql.runtime.load import load
-from irsql.runtime.session import Model, TokenSequence
+from irsql.runtime.sequence import TokenSequence
+from irsql.runtime.session import Model
 from tests.models.llamas import save_llama
 
 

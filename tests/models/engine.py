@@ -20,6 +20,9 @@ from irsql.ir.core import Module
 from irsql.ir.interp import Array, Interpreter
 from irsql.ir.parser import parse_module
 from irsql.ir.verifier import verify
+from irsql.targets.control import MODEL, STATE
+from irsql.targets.duckdb import DuckDB
+from irsql.targets.tables import from_arrow, to_arrow
 from tests.models.importing import bind, compare
 
 STAGES = ("tir", "rel", "tiled", "sql")
@@ -35,6 +38,26 @@ def interpret(module: Module, weights: Mapping[str, Array], args: Sequence[Array
     forward = module.functions["forward"]
     results = Interpreter(module, weights, symbols, stored).run("forward", adapter.encode_args(forward, args, symbols))
     return adapter.decode_results(forward, results, symbols)
+
+
+def run_function(module: Module, name: str, arrays: Sequence[Array], symbols: Mapping[str, int]) -> list[Array]:
+    """One function of a tir module on DuckDB: dense arrays in and out. The module is compiled in place."""
+    program = compile_module(module).program
+    function = program.functions[name]
+    with DuckDB() as db:
+        for catalog in (MODEL, STATE):
+            db.attach(":memory:", catalog)
+        for spec, array in zip(function.inputs, arrays, strict=True):
+            db.execute(db.control.create_spec(spec))
+            db.insert(spec.name, to_arrow(spec, array))
+        if function.symbols:
+            db.execute(db.control.create_table(program.dims_table, [(s, "i64") for s in function.symbols], STATE))
+            row = [symbols[s] for s in function.symbols]
+            db.execute(db.control.insert_rows(program.dims_table, function.symbols, [row], STATE))
+        for statement in function.statements:
+            db.execute(statement.sql)
+        return [from_arrow(spec, db.arrow(db.control.read(spec.name, [c.name for c in spec.columns])), symbols)
+                for spec in function.outputs]  # fmt: skip
 
 
 def check_everywhere(

@@ -6,14 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import duckdb
 import numpy as np
 import pytest
 
 from irsql.runtime.errors import UserError
 from irsql.runtime.generate import Generation, generate
-from irsql.runtime.session import PREFILL_CHUNK, Model
+from irsql.runtime.sequence import PREFILL_CHUNK
+from irsql.runtime.session import Model
 from irsql.targets.errors import EngineError
+from irsql.targets.program import FORMAT
 from tests.runtime import toy
 
 
@@ -95,7 +98,7 @@ def test_forced_token_enters_the_state(loaded: Path) -> None:
 
 
 def test_long_prompt_runs_in_chunks(loaded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("irsql.runtime.session.PREFILL_CHUNK", 3)
+    monkeypatch.setattr("irsql.runtime.sequence.PREFILL_CHUNK", 3)
     assert PREFILL_CHUNK > 3
     with Model.open(loaded) as model:
         prompt = [11, 12, 13, 14, 15, 16, 17]
@@ -115,6 +118,27 @@ def test_resume_after_reopening(loaded: Path, tmp_path: Path) -> None:
         assert ids_of(generate(model, prompt_ids=[33], resume=number, max_new_tokens=2, stop_ids=[])) == toy.expected(
             more, 2
         )
+
+
+def test_a_resumed_sequence_keeps_its_settings(loaded: Path, tmp_path: Path) -> None:
+    db = tmp_path / "chat.db"
+    settings = {"temperature": 0.5, "seed": 40, "top_k": 7, "top_p": 0.75, "min_p": 0.125, "repetition_penalty": 1.5}
+    with Model.open(loaded, state=db) as model:
+        list(generate(model, prompt_ids=[5, 6], max_new_tokens=2, stop_ids=[], keep=True, **settings))
+    with Model.open(loaded, state=db) as model:
+        assert ids_of(generate(model, resume=0, max_new_tokens=2, stop_ids=[])) == [40 + 7 * 4, 40 + 7 * 5]
+        assert attrs.asdict(model.resume(0).settings) == {**settings, "stream": 0}
+        assert ids_of(generate(model, resume=0, max_new_tokens=1, stop_ids=[], seed=1)) == [1 + 7 * 6]
+        assert attrs.asdict(model.resume(0).settings) == {**settings, "stream": 0, "seed": 1}
+
+
+def test_state_of_another_version(loaded: Path, tmp_path: Path) -> None:
+    db = tmp_path / "chat.db"
+    Model.open(loaded, state=db).close()
+    with duckdb.connect(db) as con:
+        con.execute("UPDATE irsql_meta SET value = '1' WHERE key = 'format'")
+    with pytest.raises(UserError, match="was written by another version of irsql: give another file"):
+        Model.open(loaded, state=db)
 
 
 def test_rows_of_an_unfinished_step_are_dropped(loaded: Path, tmp_path: Path) -> None:
@@ -196,14 +220,15 @@ def test_files_that_are_no_model(loaded: Path, tmp_path: Path) -> None:
     shutil.copy(loaded, old)
     with duckdb.connect(old) as con:
         con.execute(
-            "UPDATE irsql_meta SET value = replace(value, '\"format\": 1', '\"format\": 99') WHERE key = 'program'"
+            f"UPDATE irsql_meta SET value = replace(value, '\"format\": {FORMAT}', '\"format\": 99') "
+            "WHERE key = 'program'"
         )
     sentences = {
         tmp_path / "no.db": f"there is no file {tmp_path / 'no.db'}",
         text: f"{text} is not a DuckDB database",
         short: f"{short} is damaged or cut short: load the model again",
         foreign: f"{foreign} is a database, but not one that irsql loaded a model into",
-        old: f"{old} holds a compiled program of format 99; this irsql reads format 1: load the model again",
+        old: f"{old} holds a compiled program of format 99; this irsql reads format {FORMAT}: load the model again",
     }
     for path, sentence in sentences.items():
         with pytest.raises((UserError, EngineError)) as caught:

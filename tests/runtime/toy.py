@@ -66,6 +66,7 @@ def _function(name: str) -> Function:
 
 
 def _sample() -> Function:
+    """Does what each of the program's three functions does, filters left out."""
     inputs = [spec("sample_in_logits", "logits", ("b", "i1"), ("B", VOCAB))]
     inputs += [spec(f"sample_in_{s}", s, ("b",), ("B",), "f64" if s == "temperature" else I64)
                for s in ("temperature", "seed", "sequence", "position")]  # fmt: skip
@@ -83,7 +84,8 @@ def program(rows: int = 6, text_hash: str = "toy") -> Program:
     """The program; its one weight has ``rows`` rows of 4."""
     parts = (Part(0, "row", rows, 1, "i0"), Part(1, "lane", 4, 1, ""))
     table = spec("stored_w", "w", ("i0",), (rows, 4), values=(Column("v", "f32[4]"),), parts=parts)
-    functions = {"prefill": _function("prefill"), "decode": _function("decode"), "sample": _sample()}
+    samplers = dict.fromkeys(("greedy", "sample", "sample_filtered"), _sample())
+    functions = {"prefill": _function("prefill"), "decode": _function("decode"), **samplers}
     meta = {"vocab": VOCAB, "context": CONTEXT, "shapes": {"w": [rows, 4]}, "capture": "fused"}
     return Program("duckdb", "2.0", functions, (Stored(table, (LoadStep("parameter", "w"),)),), "dims", text_hash, meta)
 

@@ -105,7 +105,7 @@ def test_ids_equal_those_of_transformers(run: tuple[Path, dict[str, Any]]) -> No
 
 
 def test_work_that_was_not_done_is_an_error(run: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    from irsql.runtime.session import TokenSequence
+    from irsql.runtime.sequence import TokenSequence
     from irsql.tools.bench import decode
 
     folder, result = run

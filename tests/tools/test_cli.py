@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import irsql
+from irsql.targets.program import Program
 from irsql.tools import cli
 from tests.runtime import toy
 
@@ -79,11 +80,11 @@ def test_ids_without_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_defaults_of_the_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """do_sample turns sampling on; what is not applied is said."""
-    generation = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "eos_token_id": [21, 299]}
+    generation = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "typical_p": 0.5, "eos_token_id": [21, 299]}
     path = toy.database(tmp_path, generation=generation)
     code, out, err = run(capsys, "generate", path, "--prompt-ids", "3", "--max-new-tokens", 9, "--json")
     assert (code, json.loads(out)["ids"]) == (0, [7, 14, 21])
-    assert err == "irsql: generation_config.json also asks for top_p=0.9: not applied\n"
+    assert err == "irsql: generation_config.json also asks for typical_p=0.5: not applied\n"
     code, out, _ = run(
         capsys, "generate", path, "--prompt-ids", "3", "--max-new-tokens", 3, "--temperature", "0", "--json"
     )
@@ -139,7 +140,12 @@ def test_a_folder_is_compiled_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, compiled = toy.folder(tmp_path / "toy"), []
-    monkeypatch.setattr("irsql.api.compile_folder", lambda *_: compiled.append(1) or toy.program())
+
+    def compile_folder(*_: object) -> Program:
+        compiled.append(1)
+        return toy.program()
+
+    monkeypatch.setattr("irsql.api.compile_folder", compile_folder)
 
     def generate(*options: str) -> list[Path]:
         assert run(capsys, "generate", folder, "--prompt-ids", "1,5", "--max-new-tokens", 1, *options)[0] == 0

@@ -15,7 +15,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from irsql.runtime.session import Model, TokenSequence
+from irsql.runtime.sequence import TokenSequence
+from irsql.runtime.session import Model
 from irsql.targets import control
 from irsql.tools.bench import counting
 from irsql.tools.bench.synthetic import Shape

@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import attrs
@@ -17,7 +18,7 @@ import attrs
 from irsql.ir import pass_registry, registry
 from irsql.ir.attributes import REGISTRY, Attribute
 from irsql.ir.core import OPS, Op
-from irsql.ir.passes import Pass
+from irsql.ir.passes import Pass, option_docs
 from irsql.ir.typecheck import fields_of
 
 DIALECTS = ("tir", "rel", "expr", "sql")
@@ -83,11 +84,16 @@ def dialect_page(dialect: str) -> str:
             parts += [f"### `{sigil}{cls.mnemonic}<{fields}>`", markdown(cls.__doc__)]
     parts.append("## Operations")
     for op in ops:
-        parts += [f"### {op.name}", _signature(op), markdown(op.__doc__)]
+        parts += [f"### {op.name}", _signature(op), _with_kinds(markdown(op.__doc__), declared)]
         table = _attribute_table(op)
         if table:
             parts.append(table)
     return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def _with_kinds(text: str, declared: ModuleType) -> str:
+    """The text with "see `UNARY`" replaced by what the constant of the dialect's module lists."""
+    return re.sub(r"; see `([A-Z]+)`", lambda m: ": " + ", ".join(f"`{k}`" for k in getattr(declared, m[1])), text)
 
 
 def _signature(op: type[Op]) -> str:
@@ -114,8 +120,10 @@ def pass_page(cls: type[Pass]) -> str:
     parts = [f"# {cls.name}", f"{_sentence(cls.summary)}", f"Stage: {_stages(cls)}. Source: `{_source(cls)}`.",
              markdown(cls.__doc__)]
     if cls.options():
-        rows = [f"| `{o.name}` | `{_cell(o.type_text)}` | {_cell(o.default_text)} |" for o in cls.options()]
-        parts.append("\n".join(["| option | type | default |", "|---|---|---|", *rows]))
+        docs = option_docs(cls)
+        rows = [" | ".join(["", f"`{o.name}`", f"`{_cell(o.type_text)}`", _cell(o.default_text),
+                            _cell(markdown(docs.get(o.name, ""))), ""]).strip() for o in cls.options()]
+        parts.append("\n".join(["| option | type | default | |", "|---|---|---|---|", *rows]))
     return "\n\n".join(p for p in parts if p) + "\n"
 
 

@@ -88,6 +88,15 @@ class InstrumentOptions:
             stack.append(reproducer.Reproducer(self.reproducer_dir, tuple(self._check_flags())))
         return Instruments([*stack, *self._checks(parameters)])
 
+    def unknown_passes(self) -> list[str]:
+        """A sentence for each pass that ``print_ir_before`` or ``print_ir_after`` names and that does not exist."""
+        from irsql.ir import pass_registry
+        from irsql.ir.pipeline import near
+
+        known = pass_registry.names()
+        return [" ".join(x for x in (f"no pass is called {name!r}:", near(name, known)) if x)
+                for name in (*self.print_ir_before, *self.print_ir_after) if name not in known]
+
     def _check_flags(self) -> list[str]:
         return (["--verify-semantics"] if self.verify_semantics else []) + (
             [] if self.verify_each else ["--no-verify-each"])
