@@ -42,7 +42,7 @@ class Interpreter:
     parameters
         Checkpoint tensors by name.
     symbols
-        Values of the symbolic dims.
+        Values of the symbolic dims; what is not given is read off the arguments where they are tensors.
     stored
         What ``@load`` stored, by name; filled by store ops and read by scans.
     """
@@ -65,7 +65,12 @@ class Interpreter:
         funcs: dict[str, Func] = self.module.functions
         if function not in funcs:
             raise IRError(f"no function @{function}; the module has {', '.join('@' + f for f in funcs) or 'none'}")
-        return self.run_block(funcs[function].block, args)
+        block = funcs[function].block
+        for arg, value in zip(block.args, args, strict=False):
+            for extent, size in zip(getattr(arg.type, "shape", ()), np.shape(value), strict=False):
+                if not isinstance(extent, int) and str(extent).isidentifier():
+                    self.symbols.setdefault(str(extent), size)
+        return self.run_block(block, args)
 
     def run_block(self, block: Block, args: Sequence[Any], env: dict[Value, Any] | None = None) -> tuple[Any, ...]:
         """Run a block with an optional enclosing environment and give the operands of its terminator."""

@@ -1,4 +1,4 @@
-"""Pages of the documentation that are read off the code: one a dialect, one a pass, and their indexes.
+"""Pages of the documentation that are read off the code: a page a dialect and a pass, their indexes, the reference.
 
 ``mkdocs build`` gets them through :mod:`irsql.tools.docs.hooks` and writes no file into the repository. To look at them
 without mkdocs: ``python -m irsql.tools.docs.generate FOLDER``.
@@ -20,6 +20,7 @@ from irsql.ir.attributes import REGISTRY, Attribute
 from irsql.ir.core import OPS, Op
 from irsql.ir.passes import Pass, option_docs
 from irsql.ir.typecheck import fields_of
+from irsql.tools.docs import reference
 
 DIALECTS = ("tir", "rel", "expr", "sql")
 _ROLE = re.compile(r":(?:class|func|meth|mod|data|attr):`~?(?:[\w.]*\.)?([\w ]+)`")
@@ -30,6 +31,8 @@ _SECTION = re.compile(r"^(\w[\w ,]*)\n-{3,}$", re.MULTILINE)
 def pages() -> dict[str, str]:
     """Path below ``docs/`` to Markdown text of every generated page."""
     out = {"dialects/index.md": _dialect_index(), "passes/index.md": _pass_index()}
+    out |= {"reference/python.md": reference.python_page(markdown), "reference/command_line.md": reference.command_page(),
+            "reference/operators.md": reference.operator_page()}
     out |= {f"dialects/{name}.md": dialect_page(name) for name in DIALECTS}
     for name in pass_registry.names():
         cls = pass_registry.load(name)

@@ -9,7 +9,8 @@ import attrs
 from irsql.ir.diagnostics import Diagnostic, DiagnosticError
 from irsql.ir.location import Location
 
-ELSEWHERE = "compute this part outside of the captured module, or write it with the supported operators"
+ELSEWHERE = ("compute this part outside of the captured module, or write it with other operators: the page "
+             "reference/operators of the documentation lists them")
 
 
 class Refused(Exception):
