@@ -48,6 +48,10 @@ class Compiled:
             self._db.execute(self._db.control.create_spec(spec))
         self._plan = [self._db.prepare(s.sql) for s in self._function.statements]
 
+    def __repr__(self) -> str:
+        given = ", ".join(f"{spec.source}: {list(spec.extents)}" for spec in self._function.inputs)
+        return f"<module compiled to {len(self._function.statements)} {self.program.target} statements ({given})>"
+
     @property
     def sql(self) -> str:
         """The statements of one call, in order."""

@@ -212,7 +212,7 @@ def _geometry(model: PreTrainedModel) -> list[tuple[int, int, int]]:
     bare = model if model.device.type == "meta" else model_from_config(model.config)
     cache = DynamicCache()
     with torch.no_grad():
-        bare(input_ids=torch.zeros((1, 2), dtype=torch.long, device="meta"), past_key_values=cache, use_cache=True)
+        bare(input_ids=torch.zeros((1, 2), dtype=torch.long, device="meta"), cache=cache, use_cache=True)
     out = []
     for layer in cache.layers:
         keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
@@ -251,7 +251,7 @@ def _forward_of_step(model: PreTrainedModel, layers: int, recipe: str) -> Iterat
         token = _POSITIONS.set(position_ids)
         try:
             out = original(
-                input_ids=input_ids, position_ids=position_ids, past_key_values=Cache(layers=[*rows]), use_cache=True
+                input_ids=input_ids, position_ids=position_ids, cache=Cache(layers=[*rows]), use_cache=True
             )
         finally:
             _POSITIONS.reset(token)

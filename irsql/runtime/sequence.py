@@ -49,6 +49,9 @@ class TokenSequence:
         self.model, self.number, self.ids, self.settings = model, number, ids, settings
         self.length, self.prompt_length, self.max_length = length, prompt_length, max_length
 
+    def __repr__(self) -> str:
+        return f"<sequence {self.number}: {len(self.ids)} of at most {self.max_length} tokens>"
+
     @property
     def waiting(self) -> int:
         """Tokens that are still to be run."""

@@ -115,6 +115,10 @@ class Model:
             db.close()
             raise
 
+    def __repr__(self) -> str:
+        name = self.program.meta.get("architecture") or "model"
+        return f"<{name} in {self.path}: {self.vocabulary_size} tokens, context {self.context}>"
+
     def close(self) -> None:
         """Close the databases."""
         self.db.close()

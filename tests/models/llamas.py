@@ -66,7 +66,7 @@ def greedy(model: LlamaForCausalLM, prompt: Sequence[int], steps: int) -> tuple[
     cache, ids, out, gap = DynamicCache(), torch.tensor([list(prompt)]), [], float("inf")
     with torch.no_grad():
         for _ in range(steps):
-            logits = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
+            logits = model(input_ids=ids, cache=cache, use_cache=True, logits_to_keep=1).logits[0, -1]
             best = torch.topk(logits, 2).values
             gap = min(gap, float((best[0] - best[1]) / logits.abs().max()))
             ids = logits.argmax().reshape(1, 1)

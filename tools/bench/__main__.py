@@ -32,7 +32,7 @@ SHAPES = {"llama-3.2-1b": Shape(),
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     assert __doc__ is not None
-    parser = argparse.ArgumentParser("python -m irsql.tools.bench", description=__doc__.partition(":")[2].strip(),
+    parser = argparse.ArgumentParser("python -m irsql.tools.bench", description=__doc__.partition(":")[2].replace("`", "").strip(),
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--only", metavar="PARTS", default=",".join(PARTS),
                         help="what to run, of ir-text, compile, load and decode (with prefill)")
@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--only: {', '.join(unknown)} is none of {', '.join(PARTS)}")
     shape = attrs.evolve(SHAPES[args.shape], layers=args.layers)
     result: dict[str, Any] = {"date": date.today().isoformat(), "machine": machine(), "threads": args.threads,
-                              "shape": attrs.asdict(shape), "dtype": args.dtype}
+                              "shape": attrs.asdict(shape), "dtype": args.dtype,
+                              "has_goals": (args.shape, args.layers) == ("llama-3.2-1b", 8)}
     if "ir-text" in parts:
         from irsql.tools.bench import ir_text
 
