@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from irsql.ir.attributes import TensorType
 from irsql.ir.core import Block, Func, IRError, Module, Op, Value
 
 Array = npt.NDArray[Any]
@@ -67,7 +68,8 @@ class Interpreter:
             raise IRError(f"no function @{function}; the module has {', '.join('@' + f for f in funcs) or 'none'}")
         block = funcs[function].block
         for arg, value in zip(block.args, args, strict=False):
-            for extent, size in zip(getattr(arg.type, "shape", ()), np.shape(value), strict=False):
+            shape = arg.type.shape if isinstance(arg.type, TensorType) else ()
+            for extent, size in zip(shape, np.shape(value), strict=False):
                 if not isinstance(extent, int) and str(extent).isidentifier():
                     self.symbols.setdefault(str(extent), size)
         return self.run_block(block, args)

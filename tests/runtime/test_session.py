@@ -122,7 +122,8 @@ def test_resume_after_reopening(loaded: Path, tmp_path: Path) -> None:
 
 def test_a_resumed_sequence_keeps_its_settings(loaded: Path, tmp_path: Path) -> None:
     db = tmp_path / "chat.db"
-    settings = {"temperature": 0.5, "seed": 40, "top_k": 7, "top_p": 0.75, "min_p": 0.125, "repetition_penalty": 1.5}
+    settings: dict[str, Any] = {"temperature": 0.5, "top_k": 7, "top_p": 0.75, "min_p": 0.125}
+    settings |= {"repetition_penalty": 1.5, "seed": 40}
     with Model.open(loaded, state=db) as model:
         list(generate(model, prompt_ids=[5, 6], max_new_tokens=2, stop_ids=[], keep=True, **settings))
     with Model.open(loaded, state=db) as model:

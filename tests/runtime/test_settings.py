@@ -35,7 +35,8 @@ def test_the_smallest_function_that_can_choose() -> None:
     assert Settings(top_k=5, top_p=0.5, min_p=0.1).sampler == "greedy"  # nothing is drawn from what they keep
     assert Settings(temperature=1, seed=3).sampler == "sample"
     for name, value in {"top_k": 5, "top_p": 0.5, "min_p": 0.1, "repetition_penalty": 1.2}.items():
-        assert Settings(**{"temperature": 1.0, name: value}).sampler == "sample_filtered"
+        given: dict[str, Any] = {"temperature": 1.0, name: value}
+        assert Settings(**given).sampler == "sample_filtered"
     assert Settings(repetition_penalty=0.9).sampler == "sample_filtered"
     assert sampler_for([]) == "greedy"
     assert sampler_for([Settings(), Settings(temperature=1)]) == "sample"

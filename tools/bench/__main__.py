@@ -32,7 +32,8 @@ SHAPES = {"llama-3.2-1b": Shape(),
 def build_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     assert __doc__ is not None
-    parser = argparse.ArgumentParser("python -m irsql.tools.bench", description=__doc__.partition(":")[2].replace("`", "").strip(),
+    text = __doc__.partition(":")[2].replace("`", "").strip()
+    parser = argparse.ArgumentParser("python -m irsql.tools.bench", description=text,
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--only", metavar="PARTS", default=",".join(PARTS),
                         help="what to run, of ir-text, compile, load and decode (with prefill)")

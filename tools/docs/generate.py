@@ -31,8 +31,9 @@ _SECTION = re.compile(r"^(\w[\w ,]*)\n-{3,}$", re.MULTILINE)
 def pages() -> dict[str, str]:
     """Path below ``docs/`` to Markdown text of every generated page."""
     out = {"dialects/index.md": _dialect_index(), "passes/index.md": _pass_index()}
-    out |= {"reference/python.md": reference.python_page(markdown), "reference/command_line.md": reference.command_page(),
-            "reference/operators.md": reference.operator_page()}
+    out["reference/python.md"] = reference.python_page(markdown)
+    out["reference/command_line.md"] = reference.command_page()
+    out["reference/operators.md"] = reference.operator_page()
     out |= {f"dialects/{name}.md": dialect_page(name) for name in DIALECTS}
     for name in pass_registry.names():
         cls = pass_registry.load(name)

@@ -1,11 +1,11 @@
-"""Pages of the documentation read off the entry points: the Python API, the command line, and the operators taken in."""
+"""Pages of the documentation read off the entry points: the Python API, the command line, the operators taken in."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,8 +27,8 @@ def python_page(markdown: Callable[[str | None], str]) -> str:
     markdown
         Turns a docstring into Markdown.
     """
-    parts = ["# Python", "Read off the code. `irsql.compile`, `irsql.capture` and `irsql.load` are the entry points; the "
-             "rest is what they give."]  # fmt: skip
+    parts = ["# Python", "Read off the code. `irsql.compile`, `irsql.capture` and `irsql.load` are the entry points; "
+             "the rest is what they give."]  # fmt: skip
     for title, names in API.items():
         parts.append(f"## {title}")
         for name in names:
@@ -63,7 +63,7 @@ def _signature(name: str, value: Any) -> str:
     for p in parameters:
         if p.kind is p.KEYWORD_ONLY and not any(x == "*" or x.startswith("*") for x in shown):
             shown.append("*")
-        prefix = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        prefix = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
         default = "" if p.default is p.empty else f"={_default(p.default)}"
         shown.append(f"{prefix}{p.name}{default}")
     return f"```python\n{name}({', '.join(shown)})\n```"
@@ -79,8 +79,8 @@ def command_page() -> str:
 
     from irsql.tools import cli, irsql_opt
 
-    parts = ["# Command line", "What `--help` prints. Results go to standard output, everything else to standard error; "
-             "errors give exit code 1, usage errors 2."]  # fmt: skip
+    parts = ["# Command line", "What `--help` prints. Results go to standard output, everything else to standard "
+             "error; errors give exit code 1, usage errors 2."]  # fmt: skip
     group: Any = get_command(cli.app)
     with _narrow():
         parts.append("## irsql")
@@ -104,8 +104,8 @@ def _options(name: str, command: Any) -> str:
 
 
 @contextmanager
-def _narrow() -> Any:
-    """argparse wraps at the width of the terminal; the page is the same everywhere."""
+def _narrow() -> Iterator[None]:
+    """Let argparse wrap at the same width everywhere, not at the terminal's."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "100"
     try:
@@ -127,8 +127,8 @@ def operator_page() -> str:
         base, _, overload = str(target).rpartition(".")
         overloads.setdefault(base or str(target), []).append(overload)
     rows = [f"| `{base}` | {', '.join(f'`{o}`' for o in sorted(names))} |" for base, names in sorted(overloads.items())]
-    head = ["# Operators", "", "What a captured graph may call, read off the importer's table. Other operators are first "
-            "rewritten by torch's own decompositions (`torch.export.default_decompositions()`); those that end in "
-            "something unknown are reported together, each with its first source line.", "", "| operator | overloads |",
-            "|---|---|"]  # fmt: skip
+    text = ("What a captured graph may call, read off the importer's table. Other operators are first rewritten by "
+            "torch's own decompositions (`torch.export.default_decompositions()`); those that end in something unknown "
+            "are reported together, each with its first source line.")  # fmt: skip
+    head = ["# Operators", "", text, "", "| operator | overloads |", "|---|---|"]
     return "\n".join([*head, *rows]) + "\n"

@@ -77,7 +77,7 @@ def transformers_distribution(logits: Array, seen: Array, case: dict[str, float]
     chain.append(MinPLogitsWarper(full["min_p"]))
     rows = []
     for row, mask in zip(logits, seen, strict=True):
-        ids = torch.from_numpy(np.flatnonzero(mask))[None]
+        ids = torch.LongTensor(np.flatnonzero(mask))[None]
         scores = chain(ids, torch.from_numpy(row.astype(np.float32))[None].clone())
         rows.append(torch.softmax(scores.double(), dim=-1)[0].numpy())
     return np.array(rows)
@@ -187,7 +187,7 @@ def test_the_order_of_the_processors_is_that_of_generate() -> None:
 
     from tests.models.llamas import llama_config
 
-    model = LlamaForCausalLM(llama_config(num_hidden_layers=1))
+    model: Any = LlamaForCausalLM(llama_config(num_hidden_layers=1))
     config = GenerationConfig(do_sample=True, temperature=0.5, top_k=4, top_p=0.5, min_p=0.1, repetition_penalty=1.5)
     chain = model._get_logits_processor(config, input_ids_seq_length=1, encoder_input_ids=torch.tensor([[1]]))
     assert [type(p).__name__ for p in chain] == [
