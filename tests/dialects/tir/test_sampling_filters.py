@@ -77,7 +77,7 @@ def transformers_distribution(logits: Array, seen: Array, case: dict[str, float]
     chain.append(MinPLogitsWarper(full["min_p"]))
     rows = []
     for row, mask in zip(logits, seen, strict=True):
-        ids = torch.LongTensor(np.flatnonzero(mask))[None]
+        ids: Any = torch.from_numpy(np.flatnonzero(mask))[None]
         scores = chain(ids, torch.from_numpy(row.astype(np.float32))[None].clone())
         rows.append(torch.softmax(scores.double(), dim=-1)[0].numpy())
     return np.array(rows)
