@@ -32,6 +32,7 @@ from irsql.targets.control import (
     META,
     MODEL,
     MODEL_TABLES,
+    SEGMENT,
     SEQUENCE,
     STATE,
     STOP,
@@ -42,6 +43,7 @@ from irsql.targets.control import (
 )
 from irsql.targets.duckdb import DuckDB, attach_sql, detach_sql
 from irsql.targets.program import Program
+from irsql.targets.segments import END, Segments
 
 WEIGHTS = "weights"
 _BATCH_ROWS = 4096
@@ -191,7 +193,7 @@ def _checks(program: Program, checkpoint: str | None) -> list[str]:
     problem = "model.db does not hold the model of these scripts, or not all of it: run load.sql again"
     facts = {"program_hash": program.text_hash} | ({"checkpoint": checkpoint} if checkpoint else {})
     out = [c.require_fact(key, value, problem) for key, value in facts.items()]
-    return [*out, *c.schema(program), *c.claim_state(
+    return [*out, *Segments(c).schema(program), *c.claim_state(
         program.text_hash, "state.db holds sequences of another model: move it away")]  # fmt: skip
 
 
@@ -222,8 +224,9 @@ def _prompt(program: Program, run: Run) -> list[str]:
     limit = min(count + run.max_new_tokens, int(program.meta.get("context") or DEFAULT_CONTEXT))
     sequence = {"seq": 0, "length": 0, "prompt_length": count, "max_length": limit, "live": True,
                 **attrs.asdict(run.settings)}  # fmt: skip
-    out = [c.delete(name, STATE) for name in (TOKEN, SEQUENCE, STOP, *(s.name for s in states(program)))]
+    out = [c.delete(name, STATE) for name in (TOKEN, SEQUENCE, SEGMENT, STOP, *(s.name for s in states(program)))]
     out.append(c.insert_rows(SEQUENCE, list(sequence), [list(sequence.values())], STATE))
+    out.append(c.insert_rows(SEGMENT, ("seq", "segment", "low", "high"), [(0, 0, 0, END)], STATE))
     rows = [(0, pos, token) for pos, token in enumerate(run.prompt_ids)]
     out.append(c.insert_rows(TOKEN, ("seq", "pos", "id"), rows, STATE))
     if run.stop_ids:

@@ -107,28 +107,76 @@ class TokenSequence:
         db = self.model.db
         db.execute(db.control.update_sequence(tuple(values)), [*values.values(), self.number])
 
+    def fork(self, at: int | None = None, settings: Settings | None = None) -> TokenSequence:
+        """A new sequence with the same first tokens. Both go on independently and share the state of what they share.
+
+        Parameters
+        ----------
+        at
+            How many tokens the two have in common; all of them by default.
+        settings
+            How the new one chooses; by default as this one.
+
+        Raises
+        ------
+        UserError
+            If this sequence has fewer tokens, or the model takes one sequence at a time.
+        """
+        count = len(self.ids) if at is None else at
+        if not 0 <= count <= len(self.ids):
+            raise UserError(f"the sequence has {len(self.ids)} tokens, it cannot be forked at {count}")
+        model, length = self.model, min(count, self.length)
+        with model.db.transaction():
+            child = model.add(self.settings if settings is None else settings, self.max_length, shares=(self, length))
+            if count:
+                child._append(self.ids[:count], given=min(count, self.prompt_length))
+            model.db.execute(model.db.control.update_sequence(("length",)), [length, child.number])
+        child.length = length
+        return child
+
+    def truncate(self, count: int) -> None:
+        """Forget all but the first tokens.
+
+        Raises
+        ------
+        UserError
+            If there are fewer.
+        """
+        if not 0 <= count <= len(self.ids):
+            raise UserError(f"the sequence has {len(self.ids)} tokens, it cannot be cut to {count}")
+        db, c = self.model.db, self.model.db.control
+        with db.transaction():
+            self._cut(min(count, self.length))
+            db.execute(c.delete(TOKEN, STATE, ("seq",), "pos"), [self.number, count])
+            db.execute(c.update_sequence(("prompt_length",)), [min(count, self.prompt_length), self.number])
+        del self.ids[count:]
+        self.prompt_length = min(count, self.prompt_length)
+        self.model._fresh.pop(self.number, None)
+
     def delete(self) -> None:
         """Remove the sequence and its state."""
         db, c = self.model.db, self.model.db.control
         with db.transaction():
-            self._cut_rows(0)
+            self.model.forks.drop(self.number)
             for name in (TOKEN, SEQUENCE):
                 db.execute(c.delete(name, STATE, ("seq",)), [self.number])
         self.model._fresh.pop(self.number, None)
         self.model._selected = None  # A new sequence may get this number.
         self.ids, self.length = [], 0
 
-    def _append(self, ids: Sequence[int]) -> None:
+    def _append(self, ids: Sequence[int], given: int | None = None) -> None:
+        """Write tokens behind those that are there; ``given`` of all are the prompt, by default every one."""
         db = self.model.db
+        prompt = len(self.ids) + len(ids) if given is None else given
         count, begin = len(ids), len(self.ids)
         rows = pa.table(
             {"seq": np.full(count, self.number), "pos": np.arange(begin, begin + count), "id": np.array(ids)}
         )
         with db.transaction():
             db.insert(TOKEN, rows, STATE)
-            db.execute(db.control.update_sequence(("prompt_length",)), [begin + count, self.number])
+            db.execute(db.control.update_sequence(("prompt_length",)), [prompt, self.number])
         self.ids += ids
-        self.prompt_length = len(self.ids)
+        self.prompt_length = prompt
 
     def _check_room(self, count: int) -> None:
         context = self.model.context
@@ -155,12 +203,6 @@ class TokenSequence:
         """Forget the state from a position on."""
         db = self.model.db
         with db.transaction():
-            self._cut_rows(length)
+            self.model.forks.cut(self.number, length)
             db.execute(db.control.update_sequence(("length",)), [length, self.number])
         self.length = length
-
-    def _cut_rows(self, length: int) -> None:
-        db = self.model.db
-        for spec in control.states(self.model.program):
-            sequence, position = control.state_keys(spec)
-            db.execute(db.control.delete(spec.name, STATE, (sequence,), position), [self.number, length])

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from irsql.runtime import tokens
 from irsql.runtime.errors import UserError
+from irsql.runtime.forks import Forks
 from irsql.runtime.load import FORMAT
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
@@ -25,6 +26,7 @@ from irsql.targets.control import META, MODEL, SEQUENCE, STATE, STATE_FORMAT, ST
 from irsql.targets.duckdb import DuckDB, Prepared
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Function, Program
+from irsql.targets.segments import Segments
 
 DEFAULT_CONTEXT = 131_072
 
@@ -44,6 +46,8 @@ class Model:
         Its ``tokenizer.json``, None without one.
     vocabulary_size, context
         Number of tokens, and how many a sequence can have.
+    forks
+        Which sequence sees which rows of the states.
     checkpoint, fingerprint
         Identify the weights, and weights and program together; a state database belongs to one of these.
     """
@@ -57,6 +61,7 @@ class Model:
         self.checkpoint = facts.get("checkpoint", "")
         self.fingerprint = f"{self.checkpoint}:{program.text_hash}"
         self.tokenizer_text = facts.get("tokenizer")
+        self.forks = Forks(db, program)
         self._codec: tokens.TextCodec | None = None
         self._tokens: list[tokens.Token] | None = None
         self._plans: dict[str, list[Prepared]] = {}
@@ -181,8 +186,10 @@ class Model:
         """
         return self.add(Settings(**settings), max_length)
 
-    def add(self, settings: Settings, max_length: int | None = None) -> TokenSequence:
-        """A new, empty sequence; see :meth:`sequence`."""
+    def add(
+        self, settings: Settings, max_length: int | None = None, shares: tuple[TokenSequence, int] | None = None
+    ) -> TokenSequence:
+        """A new sequence; see :meth:`sequence`. With ``shares`` it sees the rows of another before a position."""
         numbers = self.sequences()
         if numbers and not self._batched:
             raise UserError(
@@ -195,6 +202,10 @@ class Model:
                **attrs.asdict(settings)}  # fmt: skip
         with self.db.transaction():
             self.db.execute(self.db.control.insert(SEQUENCE, tuple(row), STATE), list(row.values()))
+            if shares is None:
+                self.forks.add(number)
+            else:
+                self.forks.fork(shares[0].number, number, shares[1])
         return TokenSequence(self, number, [], 0, 0, limit, settings)
 
     def sequences(self) -> list[int]:
@@ -323,7 +334,7 @@ class Model:
             raise UserError(f"{state} is a database of something else: give another file for the state")
         try:
             with db.transaction():
-                for statement in c.schema(self.program):
+                for statement in Segments(c).schema(self.program):
                     db.execute(statement)
                 facts = dict(db.rows(c.read(META, ("key", "value"), STATE)))
                 if "model" not in facts:

@@ -12,6 +12,7 @@ irsql_vocabulary    model     id, bytes of the token, whether it is special (no 
 irsql_sequence      state     one a sequence; ``live`` ones take part in the next step
 irsql_token         state     seq, pos, id: prompt and what was drawn; those at ``pos >= length`` are still to be run
 irsql_stop          state     ids that end a sequence
+irsql_segment       state     which rows of the states a sequence sees; see ``irsql.targets.segments``
 ==================  ========  ================================================================================
 """
 
@@ -25,15 +26,15 @@ from sqlglot import ErrorLevel, exp
 from irsql.targets.program import Column, Function, Program, TableSpec
 from irsql.targets.tables import split_type
 
-META, VOCABULARY, SEQUENCE, TOKEN, STOP = (
-    "irsql_meta", "irsql_vocabulary", "irsql_sequence", "irsql_token", "irsql_stop")  # fmt: skip
+META, VOCABULARY, SEQUENCE, TOKEN, STOP, SEGMENT = (
+    "irsql_meta", "irsql_vocabulary", "irsql_sequence", "irsql_token", "irsql_stop", "irsql_segment")  # fmt: skip
 STEP = "irsql_step"
 """Temporary: the live sequences of the step that runs."""
 CHECK = "irsql_check"
 """Temporary: takes the empty result of a check that passed."""
 MODEL, STATE = "model", "state"
 
-STATE_FORMAT = "2"
+STATE_FORMAT = "3"
 """Format of a state database."""
 SETTINGS: tuple[tuple[str, str], ...] = (
     ("temperature", "f64"), ("top_k", "i64"), ("top_p", "f64"), ("min_p", "f64"), ("repetition_penalty", "f64"),
@@ -47,10 +48,11 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
                *SETTINGS),
     TOKEN: (("seq", "i64"), ("pos", "i64"), ("id", "i64")),
     STOP: (("id", "i64"),),
+    SEGMENT: (("seq", "i64"), ("segment", "i64"), ("low", "i64"), ("high", "i64")),
 }  # fmt: skip
 """Columns and types of the control tables."""
 
-STATE_TABLES = (META, SEQUENCE, TOKEN, STOP)
+STATE_TABLES = (META, SEQUENCE, TOKEN, STOP, SEGMENT)
 MODEL_TABLES = (META, VOCABULARY)
 
 _TYPES = {"i64": exp.DType.BIGINT, "f32": exp.DType.FLOAT, "f64": exp.DType.DOUBLE, "i1": exp.DType.BOOLEAN,
@@ -429,11 +431,3 @@ def states(program: Program) -> list[TableSpec]:
     """The state tables of all functions, each once."""
     found = {spec.name: spec for f in program.functions.values() for spec in f.states}
     return list(found.values())
-
-
-def state_keys(spec: TableSpec) -> tuple[str, str]:
-    """The key columns of a state that hold the sequence and the position: its first two axes, never cut."""
-    if not spec.parts:
-        return spec.keys[0].name, spec.keys[1].name
-    whole = {p.axis: p.name for p in spec.parts if p.place == "row" and p.stride == 1}
-    return whole[0], whole[1]

@@ -94,7 +94,7 @@ class DuckDB:
         temp_directory: str | os.PathLike[str] | None = None,
     ) -> None:
         self._connection = duckdb.connect(":memory:")
-        self.closed = False
+        self.closed = self._within = False
         # Nothing is fetched from the network, whatever a file asks for.
         options: list[tuple[str, str | int | bool | None]] = [
             ("autoinstall_known_extensions", False), ("autoload_known_extensions", False),
@@ -117,7 +117,7 @@ class DuckDB:
     def cursor(self) -> DuckDB:
         """Another connection to the same databases, for another thread."""
         other = object.__new__(type(self))
-        other._connection, other.closed = self._connection.cursor(), False
+        other._connection, other.closed, other._within = self._connection.cursor(), False, False
         return other
 
     def close(self) -> None:
@@ -198,7 +198,11 @@ class DuckDB:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing of what is run inside, also when it is interrupted."""
+        """All or nothing of what is run inside, also when it is interrupted; one inside another is part of it."""
+        if self._within:
+            yield
+            return
+        self._within = True
         try:  # around BEGIN and COMMIT too: a signal may come right after the engine has done either
             self.execute(BEGIN)
             yield
@@ -208,6 +212,8 @@ class DuckDB:
             with suppress(duckdb.Error):
                 self._connection.execute(ROLLBACK)
             raise
+        finally:
+            self._within = False
 
     def _run(self, statement: Prepared, parameters: Sequence[Any] | None) -> duckdb.DuckDBPyConnection:
         with _errors():

@@ -20,7 +20,7 @@ from irsql.ir.core import Func, IRError, Op, Return, Value
 from irsql.ir.dims import Dim
 from irsql.targets import packing
 from irsql.targets.expressions import Columns, Emitter, column, number
-from irsql.targets.names import Names
+from irsql.targets.names import Names, view_of
 from irsql.targets.program import Column, Function, Part, Statement, TableSpec
 
 MODEL, STATE = "model", "state"
@@ -80,6 +80,8 @@ class FunctionEmitter:
     names: Names
     tables: dict[Value, exp.Table] = attrs.field(factory=dict)
     latest: dict[str, Value] = attrs.field(factory=dict)
+    appended: dict[str, str] = attrs.field(factory=dict)
+    """View of a state to the table that its appends write."""
 
     def run(self) -> Function:
         """The function as statements.
@@ -95,9 +97,10 @@ class FunctionEmitter:
             t = rel(arg)
             if t.partial:
                 name = self.names.mangle(f"state.{arg.name}")
-                self.tables[arg] = table(name, STATE)
+                self.tables[arg] = table(view_of(name), STATE)
+                self.appended[view_of(name)] = name
                 states.append(spec(name, arg.name, t))
-                self.latest[name] = arg
+                self.latest[view_of(name)] = arg
             else:
                 name = self.names.mangle(f"{self.func.sym_name}.in.{arg.name}")
                 self.tables[arg] = table(name)
@@ -114,10 +117,11 @@ class FunctionEmitter:
                 steps.append(spec(name, op.table, rel(op.result)))
             elif isinstance(op, so.Append):
                 target = self.tables[op.state]
+                own = self.appended[target.name]
                 columns = [exp.to_identifier(c, quoted=True) for c in rel(op.state).columns]
-                insert = exp.Insert(this=exp.Schema(this=target.copy(), expressions=columns),
+                insert = exp.Insert(this=exp.Schema(this=table(own, STATE), expressions=columns),
                                     expression=self._query(op.rows))
-                statements.append(Statement(self._text(insert), "append", target.name, op.loc.scope))
+                statements.append(Statement(self._text(insert), "append", own, op.loc.scope))
                 self.tables[op.result] = target
                 self.latest[target.name] = op.result
         outputs: list[TableSpec] = []

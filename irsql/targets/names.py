@@ -42,3 +42,8 @@ class Names:
                 self.table[candidate] = name
                 return candidate
         raise ValueError(f"no free name for {name!r}")
+
+
+def view_of(state: str) -> str:
+    """The view through which functions read the state table of this name."""
+    return f"seen_{state}"

@@ -56,7 +56,7 @@ def _function(name: str) -> Function:
                SELECT l."b" AS "b", w."i0" AS "i1", CAST(-abs(w."i0" - x."n") AS FLOAT) AS "v"
                FROM "{name}_in_last" AS l JOIN (SELECT k."b", (3 * CAST(sum(k."v") AS BIGINT) + (SELECT
                CAST(sum(list_sum("v")) AS BIGINT) FROM "model"."stored_w")) % {VOCAB} AS "n"
-               FROM "state"."state_kv" AS k
+               FROM "state"."seen_state_kv" AS k
                GROUP BY k."b") AS x ON x."b" = l."b" CROSS JOIN (SELECT range AS "i0" FROM range({VOCAB})) AS w"""
     statements = (
         Statement(append, "append", "state_kv", "layers.0"),

@@ -1,0 +1,72 @@
+"""Sequences that share the rows of a common beginning; ``irsql.targets.segments`` says how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from irsql.targets import control
+from irsql.targets.control import SEGMENT, STATE
+from irsql.targets.duckdb import DuckDB
+from irsql.targets.program import Program
+from irsql.targets.segments import END, Segments
+
+_COLUMNS = ("seq", "segment", "low", "high")
+
+
+class Forks:
+    """What the sequences of a state database see of its rows. Every method runs within a transaction of its caller.
+
+    Parameters
+    ----------
+    db
+        The connection.
+    program
+        Names the states.
+    """
+
+    def __init__(self, db: DuckDB, program: Program) -> None:
+        self._db, self._sql = db, Segments(db.control)
+        self._states = control.states(program)
+
+    def add(self, sequence: int, low: int = 0) -> None:
+        """A sequence that appends from a position on."""
+        self._db.execute(self._db.control.insert(SEGMENT, _COLUMNS, STATE), [sequence, sequence, low, END])
+
+    def cut(self, sequence: int, at: int) -> None:
+        """Forget a sequence's rows from a position on; what others see stays."""
+        for spec in self._states:
+            self._db.execute(self._sql.cut(spec), [sequence, at])
+        self._clip(sequence, at)
+
+    def fork(self, sequence: int, child: int, at: int) -> None:
+        """Let a new sequence see the rows of another before a position; both append to rows of their own."""
+        db, c = self._db, self._db.control
+        (own,) = (low for segment, low in self._rows(sequence) if segment >= 0)
+        if own < at:
+            number = db.rows(self._sql.next_number())[0][0]
+            for spec in self._states:
+                db.execute(self._sql.freeze(spec), [number, sequence, at])
+            db.execute(c.insert(SEGMENT, _COLUMNS, STATE), [sequence, number, own, at])
+            db.execute(c.delete(SEGMENT, STATE, ("seq", "segment")), [sequence, sequence])
+            self.add(sequence, at)
+        db.execute(self._sql.inherit(), [child, sequence])
+        self._clip(child, at)
+        self.add(child, at)
+
+    def drop(self, sequence: int) -> None:
+        """Forget a sequence; rows that others see too stay."""
+        for spec in self._states:
+            self._db.execute(self._sql.cut(spec), [sequence, 0])
+        frozen = any(segment < 0 for segment, _ in self._rows(sequence))
+        self._db.execute(self._db.control.delete(SEGMENT, STATE, ("seq",)), [sequence])
+        if frozen:
+            for spec in self._states:
+                self._db.execute(self._sql.collect(spec))
+
+    def _clip(self, sequence: int, at: int) -> None:
+        values = {"seq": sequence, "at": at}
+        for statement, names in self._sql.clip():
+            self._db.execute(statement, [values[name] for name in names])
+
+    def _rows(self, sequence: int) -> Sequence[tuple[int, int]]:
+        return self._db.rows(self._db.control.read(SEGMENT, ("segment", "low"), STATE, where=("seq",)), [sequence])
