@@ -79,7 +79,7 @@ class Segments:
         above = exp.GTE(this=col("low"), expression=exp.Placeholder())
         gone = exp.Where(this=exp.and_(mine.copy(), frozen.copy(), above, copy=False))
         drop = exp.Delete(this=target.copy(), where=gone)
-        out = [(self.control.text(drop), ("seq", "at"))]
+        out: list[tuple[str, tuple[str, ...]]] = [(self.control.text(drop), ("seq", "at"))]
         for bound, which in (("high", frozen), ("low", own)):
             beyond = exp.GT(this=col(bound), expression=exp.Placeholder())
             where = exp.and_(mine.copy(), which, beyond, copy=False)
