@@ -197,7 +197,7 @@ def compile_(
 def demo(
     context: typer.Context,
     prompt: Annotated[str, typer.Argument(help="How the story begins.")] = DEMO_PROMPT,
-    max_new_tokens: MaxNewTokens = 200, temperature: Temperature = 0.7, seed: Seed = 0,
+    max_new_tokens: MaxNewTokens = 300, temperature: Temperature = 0.7, seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Tell a story: DuckDB computes it from the small Llama that comes with irsql, token by token."""
     with open_model(context, DEMO) as model:
