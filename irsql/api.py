@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from irsql.runtime import batch
 from irsql.runtime import generate as generation
 from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
@@ -68,6 +69,30 @@ class Model(Model_):
             min_p=min_p,
             repetition_penalty=repetition_penalty,
             seed=seed,
+        )
+
+
+    def generate_batch(
+        self,
+        prompts: Sequence[str | Sequence[int]],
+        *,
+        max_new_tokens: int = 128,
+        stop_ids: Sequence[int] | None = None,
+        keep: bool = False,
+        at_once: int = batch.AT_ONCE,
+        **settings: Any,
+    ) -> batch.BatchGeneration:
+        """Continue many prompts, one query a step for all of them.
+
+        Parameters are those of :func:`irsql.runtime.batch.generate_batch`.
+
+        Returns
+        -------
+        irsql.runtime.batch.BatchGeneration
+            Iterate over it for ``(number of the prompt, piece)``; afterwards it has all ``results``.
+        """
+        return batch.generate_batch(
+            self, prompts, max_new_tokens=max_new_tokens, stop_ids=stop_ids, keep=keep, at_once=at_once, **settings
         )
 
 

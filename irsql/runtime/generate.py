@@ -205,7 +205,7 @@ def generate(
     if ids or resume is None:
         ids = tokens.check_ids(ids, model.vocabulary_size)
     defaults = Defaults.of(model)
-    stops = frozenset(defaults.stop_ids if stop_ids is None else _stops(list(stop_ids), model.vocabulary_size))
+    stops = stop_set(model, defaults, stop_ids)
     given = {name: value for name, value in settings.items() if value is not None}
     if resume is None:
         sequence = model.add(attrs.evolve(defaults.settings, **given))
@@ -213,12 +213,7 @@ def generate(
         sequence = model.resume(resume)
     total = len(sequence.ids) + len(ids)
     try:
-        if total > model.context:
-            raise UserError(f"a prompt of {total} tokens does not fit the context of {model.context}")
-        if total == model.context:
-            raise UserError(f"a prompt of {total} tokens leaves no room for new ones in the context of {model.context}")
-        if total == 0:
-            raise UserError("the sequence is empty: give a prompt")
+        check_prompt(model, total)
         sequence.configure(attrs.evolve(sequence.settings, **given), total + max_new_tokens)
     except UserError:
         if resume is None:
@@ -228,12 +223,38 @@ def generate(
     return Generation(sequence, ids, stops, delete=not keep and resume is None)
 
 
-def _stops(ids: list[int], vocabulary: int) -> list[int]:
+def check_prompt(model: Model, total: int) -> None:
+    """Whether a sequence of so many tokens can be continued.
+
+    Raises
+    ------
+    UserError
+        If it has none or no room.
+    """
+    if total > model.context:
+        raise UserError(f"a prompt of {total} tokens does not fit the context of {model.context}")
+    if total == model.context:
+        raise UserError(f"a prompt of {total} tokens leaves no room for new ones in the context of {model.context}")
+    if total == 0:
+        raise UserError("the sequence is empty: give a prompt")
+
+
+def stop_set(model: Model, defaults: Defaults, given: Iterable[int] | None) -> frozenset[int]:
+    """The ids that end a text: those given, else the model's own.
+
+    Raises
+    ------
+    UserError
+        If one is not a token.
+    """
+    if given is None:
+        return frozenset(defaults.stop_ids)
+    ids = list(given)
     try:
         out = [operator.index(i) for i in ids]
     except TypeError:
         raise UserError(f"stop ids are integers, not {ids}") from None
-    bad = next((i for i in out if not 0 <= i < vocabulary), None)
+    bad = next((i for i in out if not 0 <= i < model.vocabulary_size), None)
     if bad is not None:
         raise UserError(f"there is no token {bad} to stop at")
-    return out
+    return frozenset(out)

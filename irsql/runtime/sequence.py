@@ -161,7 +161,8 @@ class TokenSequence:
             for name in (TOKEN, SEQUENCE):
                 db.execute(c.delete(name, STATE, ("seq",)), [self.number])
         self.model._fresh.pop(self.number, None)
-        self.model._selected = None  # A new sequence may get this number.
+        if self.model._selected:
+            self.model._selected.discard(self.number)
         self.ids, self.length = [], 0
 
     def _append(self, ids: Sequence[int], given: int | None = None) -> None:

@@ -20,7 +20,7 @@ from irsql.runtime import tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.forks import Forks
 from irsql.runtime.load import FORMAT
-from irsql.runtime.sequence import TokenSequence
+from irsql.runtime.sequence import PREFILL_CHUNK, TokenSequence
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
 from irsql.targets.control import META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
 from irsql.targets.duckdb import DuckDB, Prepared
@@ -65,7 +65,7 @@ class Model:
         self._codec: tokens.TextCodec | None = None
         self._tokens: list[tokens.Token] | None = None
         self._plans: dict[str, list[Prepared]] = {}
-        self._selected: frozenset[int] | None = None
+        self._selected: set[int] | None = None
         self._fresh: dict[int, tuple[int, str]] = {}
         self._stops: tuple[int, ...] | None = None
 
@@ -191,7 +191,7 @@ class Model:
     ) -> TokenSequence:
         """A new sequence; see :meth:`sequence`. With ``shares`` it sees the rows of another before a position."""
         numbers = self.sequences()
-        if numbers and not self._batched:
+        if numbers and not self.batched:
             raise UserError(
                 f"this model was captured for one sequence at a time, and the state holds sequence {numbers[0]}: "
                 "delete it, or give another file for the state"
@@ -242,6 +242,34 @@ class Model:
                     self.db.insert(STOP, pa.table({"id": pa.array(wanted, pa.int64())}), STATE)
             self._stops = wanted
 
+    def feed(self, prompts: Sequence[tuple[TokenSequence, Sequence[int]]]) -> None:
+        """Append tokens to sequences and run them, many sequences in one query; the last token of each waits.
+
+        The next :meth:`step` runs the waiting ones together and draws from what they give.
+
+        Raises
+        ------
+        UserError
+            If a sequence gets none, one is unknown, or they do not fit.
+        """
+        rest: list[tuple[TokenSequence, list[int]]] = []
+        for sequence, given in prompts:
+            ids = tokens.check_ids(list(given), self.vocabulary_size)
+            sequence._check_room(len(ids))
+            rest.append((sequence, ids))
+        last = [(sequence, ids.pop()) for sequence, ids in rest]
+        while rest := [(sequence, ids) for sequence, ids in rest if ids]:
+            room, parts = PREFILL_CHUNK, []
+            for sequence, ids in rest:
+                part, ids[:] = ids[:room], ids[room:]
+                room -= len(part)
+                if part:
+                    sequence._append(part)
+                    parts.append(sequence)
+            self._advance(parts, run=True, draw=False)
+        for sequence, token in last:
+            sequence._append([token])
+
     def step(self, sequences: Sequence[TokenSequence]) -> list[int]:
         """Draw the next token of each sequence, all in one step; what waits is run before.
 
@@ -268,7 +296,7 @@ class Model:
         return [drawn[s.number] for s in sequences]
 
     @property
-    def _batched(self) -> bool:
+    def batched(self) -> bool:
         """Whether the program takes several sequences at a time; the plain ATen capture is made for one."""
         return "B" not in self.program.functions["decode"].symbols and self.program.meta.get("capture") != "aten"
 
@@ -292,8 +320,8 @@ class Model:
         for s in sequences:
             if draw:
                 s.ids.append(by_number[s.number])
-                if s.ids[-1] in (self._stops or ()) or len(s.ids) >= s.max_length:
-                    self._selected = None  # The step has put it to rest.
+                if self._selected and (s.ids[-1] in (self._stops or ()) or len(s.ids) >= s.max_length):
+                    self._selected.discard(s.number)  # the step has put it to rest
         return drawn
 
     def _function(self, sequences: Sequence[TokenSequence]) -> str:
@@ -315,15 +343,16 @@ class Model:
 
     def _select(self, sequences: Sequence[TokenSequence]) -> None:
         """Let exactly these sequences take part in the next step."""
-        wanted = frozenset(s.number for s in sequences)
+        wanted = {s.number for s in sequences}
         if wanted == self._selected:
             return
         c = self.db.control
         with self.db.transaction():
-            if self._selected is None or self._selected - wanted:
+            if self._selected is None:
                 self.db.execute(c.idle_all())
-            for number in wanted:
-                self.db.execute(c.update_sequence(("live",)), [True, number])
+            before = self._selected or set()
+            for number in before ^ wanted:
+                self.db.execute(c.update_sequence(("live",)), [number in wanted, number])
         self._selected = wanted
 
     def _open_state(self, state: str) -> None:
