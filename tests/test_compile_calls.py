@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 import irsql
 from irsql.compile import pipeline
 from irsql.frontend.captured import CaptureError
+from irsql.frontend.small_sizes import SizeWarning
 from irsql.ir.core import IRError
 from irsql.ir.pipeline import parse_pipeline
 from irsql.tools.irsql_opt import main
@@ -155,3 +157,48 @@ def test_sql_of_a_dump(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out == f"-- @forward\n{statements}"
     assert main([str(files[0]), "--emit-sql"]) == 1
     assert "SQL is written from the sql stage, this module is of stage tir" in capsys.readouterr().err
+
+
+def test_examples_that_are_one_tensor_are_two_inputs() -> None:
+    compiled = irsql.compile(lambda x, y: x + 10 * y, (X, X))
+    assert torch.equal(compiled(torch.ones(3), torch.zeros(3)), torch.ones(3))
+    compiled = irsql.compile(lambda xs: xs[0] - xs[1], ([X, X],))
+    assert torch.equal(compiled([torch.ones(3), torch.zeros(3)]), torch.ones(3))
+
+
+@pytest.mark.parametrize("index", [3, 5])
+def test_an_index_outside_of_a_slice_finds_nothing_behind_it(index: int) -> None:
+    table, rows = torch.arange(12.0).reshape(6, 2), torch.tensor([1, 2])
+    compiled = irsql.compile(lambda t, i: t[:3][i], (table, rows))
+    assert torch.equal(compiled(table, rows), table[rows])
+    with pytest.raises(ValueError, match="an index outside of its tensor"):
+        compiled(table, torch.tensor([1, index]))
+    picked = irsql.compile(lambda t, i: t[:, :1].gather(1, i), (table, torch.zeros(6, 1, dtype=torch.long)))
+    with pytest.raises(ValueError, match="an index outside of its tensor"):
+        picked(table, torch.ones(6, 1, dtype=torch.long))
+
+
+SMALL: dict[str, tuple[Callable[[Tensor], Any], int]] = {
+    "branch on 1": (lambda x: x * 2 if x.shape[0] == 1 else x * 3, 2),
+    "squeeze": (lambda x: x.squeeze(0), 2),
+    "slice behind the end": (lambda x: x[1:2], 2),
+    "broadcast of 1": (lambda x: x + x[:1], 1),
+    "nothing special": (lambda x: x.relu().sum(0), 0),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_sizes_that_the_graph_does_not_hold_for_are_refused(name: str) -> None:
+    function, low = SMALL[name]
+    example = torch.randn(3, 4)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SizeWarning)
+        compiled = irsql.compile(function, (example,), dynamic={"x": {0: "S"}})
+    assert len([w for w in caught if w.category is SizeWarning]) == (low > 0)
+    for size in (0, 1, 2, 3):
+        x = example[:size]
+        if size < low:
+            with pytest.raises(ValueError, match=rf"the size S is {size}, outside of \[{low}, "):
+                compiled(x)
+        else:
+            torch.testing.assert_close(compiled(x), function(x))

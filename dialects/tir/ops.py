@@ -283,6 +283,11 @@ class Rope(Op):
     cos: Value
     sin: Value
 
+    def verify(self) -> None:
+        widths = {tensor(v).shape[-1] for v in self.operands}
+        if len(widths) != 1:
+            raise IRError(f"rope rotates whole heads: the operands are {sorted(map(str, widths))} wide", self)
+
 
 def _check_map(op_: Op, amap: AffineMap, dims: int, rank: int) -> None:
     if amap.num_dims != dims or len(amap.results) != rank:

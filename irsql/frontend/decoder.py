@@ -284,14 +284,16 @@ def _attention(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """The attention function that transformers calls while the fused recipe is traced."""
-    changed = [name for name in ("sliding_window", "softcap", "s_aux") if kwargs.get(name) is not None]
-    if changed or attention_mask is not None:
-        what = changed[0] if changed else "attention mask"
-        raise CaptureError(f"the fused attention has no {what}: capture this model with the aten recipe")
+    if kwargs.get("s_aux") is not None or attention_mask is not None:
+        what = "attention mask" if attention_mask is not None else "attention sinks"
+        raise CaptureError(f"the fused attention has no {what}: capture this model with --capture aten")
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     layer = int(getattr(module, "layer_idx", -1))
-    out = torch.ops.irsql.attention(query, key, value, _POSITIONS.get(), layer, float(scale), bool(causal))
+    window, cap = kwargs.get("sliding_window"), kwargs.get("softcap")
+    out = torch.ops.irsql.attention(
+        query, key, value, _POSITIONS.get(), layer, float(scale), bool(causal), int(window or 0), float(cap or 0.0)
+    )
     return out, None
 
 
@@ -375,10 +377,28 @@ def _rope_whole(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _is_half_rotation(function: Any) -> bool:
-    """Whether a function computes ``irsql::rope`` on both operands, tried on random numbers."""
+    """Whether a function computes ``irsql::rope`` on both operands, tried on random numbers.
+
+    Where the tables are narrower than a head (a partial rotation) ``irsql::rope`` refuses, and so must the function;
+    some rotate the first columns only, by the width of the tables.
+    """
+    return _rotates_halves(function, 8) and not _accepts(function, 4)
+
+
+def _accepts(function: Any, width: int) -> bool:
+    """Whether a function takes tables narrower than a head."""
+    x, table = torch.ones((2, 1, 5, 8)), torch.ones((2, 5, width))
+    try:
+        function(x, x, table, table)
+    except (RuntimeError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _rotates_halves(function: Any, width: int) -> bool:
     generator = torch.Generator().manual_seed(0)
-    q, k = torch.randn((2, 3, 5, 8), generator=generator), torch.randn((2, 1, 5, 8), generator=generator)
-    cos, sin = torch.randn((2, 5, 8), generator=generator), torch.randn((2, 5, 8), generator=generator)
+    q, k = torch.randn((2, 3, 5, width), generator=generator), torch.randn((2, 1, 5, width), generator=generator)
+    cos, sin = torch.randn((2, 5, width), generator=generator), torch.randn((2, 5, width), generator=generator)
     try:
         got: Any = function(q, k, cos, sin)
         return all(

@@ -24,13 +24,14 @@ import torch
 import torch.fx
 from torch.export.graph_signature import ConstantArgument, InputKind, SymIntArgument, TensorArgument
 from torch.export.graph_signature import OutputKind as TorchOutputKind
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from irsql.frontend import captured as seam
 from irsql.frontend.captured import MAX_EXTENT, Captured, CaptureError, InputSpec, OutputSpec
 from irsql.frontend.clean import clean, is_functional
 from irsql.frontend.importer.decompositions import decompose_unknown
 from irsql.frontend.shapes import dim_of, dtype_name
+from irsql.frontend.small_sizes import checked
 from irsql.frontend.weights import to_numpy
 
 DynamicDim = str | tuple[str, int, int]
@@ -61,7 +62,7 @@ def capture(
         left as it was. A function of tensors is a module without parameters.
     args, kwargs
         Example inputs, a tuple and a dict. A dynamic dim must have an example size of at least 2, for torch
-        specialises on 0 and 1; the graph then holds for 0 and 1 too.
+        specialises on 0 and 1; whether the graph holds for 0 and 1 too is tried, and if not, its range says so.
     dynamic_shapes
         What ``torch.export.export`` takes; no dim is dynamic unless named here or in `dynamic`.
     dynamic
@@ -80,8 +81,22 @@ def capture(
         if dynamic_shapes is not None:
             raise CaptureError("give either dynamic_shapes or dynamic, not both")
         dynamic_shapes = expand_dynamic(module, args, kwargs or {}, dynamic)
-    program, functional = export_functional(module, tuple(args), dict(kwargs or {}), dynamic_shapes)
-    return assemble(module, program, functional, symbol_names(functional, dynamic_shapes))
+    examples, named = _apart((tuple(args), dict(kwargs or {})))
+    program, functional = export_functional(module, examples, named, dynamic_shapes)
+    captured = assemble(module, program, functional, symbol_names(functional, dynamic_shapes))
+    with inference_mode_of(module):
+        return checked(module, captured, examples, named)
+
+
+def _apart(tree: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
+    """Example inputs without a tensor that occurs twice: torch.export would take the two for one input."""
+    leaves, spec = tree_flatten(tree)
+    seen: set[int] = set()
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, torch.Tensor):
+            leaves[i] = leaf.clone() if id(leaf) in seen else leaf
+            seen.add(id(leaf))
+    return tree_unflatten(leaves, spec)
 
 
 def as_module(module: torch.nn.Module | Callable[..., Any]) -> torch.nn.Module:

@@ -35,7 +35,15 @@ def kv_store(store: KVStore | None = None) -> Iterator[KVStore]:
 
 @torch.library.custom_op("irsql::attention", mutates_args=())
 def attention(
-    q: Tensor, k: Tensor, v: Tensor, positions: Tensor | None, layer: int, scale: float, causal: bool
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    positions: Tensor | None,
+    layer: int,
+    scale: float,
+    causal: bool,
+    window: int,
+    softcap: float,
 ) -> Tensor:
     """Append this layer's new keys and values to its state, then let every query attend over the state.
 
@@ -54,6 +62,10 @@ def attention(
         Factor on the products before the softmax.
     causal
         Whether a query sees only positions up to its own; otherwise it sees all rows of the call.
+    window
+        How many of them a causal query sees, its own included; 0 for all.
+    softcap
+        Scaled products become ``softcap * tanh(x / softcap)``; 0 leaves them.
 
     Returns
     -------
@@ -72,16 +84,30 @@ def attention(
     group = heads // k.shape[1]
     k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
     scores = torch.matmul(q, k.transpose(2, 3)) * scale
+    if softcap:
+        scores = softcap * torch.tanh(scores / softcap)
     visible = (key_at >= 0)[:, None, :]
     if causal:
         visible = visible & (key_at[:, None, :] <= at[:, :, None])
+        if window:
+            visible = visible & (key_at[:, None, :] > at[:, :, None] - window)
     scores = scores.masked_fill(~visible[:, None], torch.finfo(scores.dtype).min)
     weights = torch.softmax(scores, -1, dtype=torch.float32).to(q.dtype)
     return torch.matmul(weights, v).transpose(1, 2).contiguous()
 
 
 @attention.register_fake
-def _(q: Tensor, k: Tensor, v: Tensor, positions: Tensor | None, layer: int, scale: float, causal: bool) -> Tensor:
+def _(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    positions: Tensor | None,
+    layer: int,
+    scale: float,
+    causal: bool,
+    window: int,
+    softcap: float,
+) -> Tensor:
     return q.new_empty(q.shape[0], q.shape[2], q.shape[1], v.shape[3])
 
 
@@ -108,4 +134,6 @@ def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 @rope.register_fake
 def _(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    if x.shape[-1] != cos.shape[-1] or cos.shape[-1] != sin.shape[-1]:
+        raise ValueError(f"irsql::rope rotates whole heads: tables are {cos.shape[-1]} wide, heads {x.shape[-1]}")
     return torch.empty_like(x)

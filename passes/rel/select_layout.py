@@ -13,6 +13,7 @@ import attrs
 
 from irsql.dialects.rel import ops as ro
 from irsql.dialects.rel.types import rel
+from irsql.ir.attributes import ScalarType
 from irsql.ir.core import Module, Value
 from irsql.ir.passes import Pass, PassContext
 from irsql.ir.target import Target
@@ -50,13 +51,14 @@ class SelectLayout(Pass):
                 if tile is None:
                     ctx.remark("missed", op, "contraction stays on scalar rows",
                                "no static axis of at least min-extent is shared by a plain equality or free on one "
-                               "side")
+                               "side, or the numbers are integers")
                 else:
                     ctx.remark("passed", op, f"{tile.form}: {tile.segments} x {tile.columns} x {tile.lane or 1}")
 
     def _choose(self, c: Contraction, target: Target) -> ro.Tile | None:
-        if self.form == "scalar":
-            return None
+        element = rel(c.aggregate.result).values[0].type
+        if self.form == "scalar" or not (isinstance(element, ScalarType) and element.is_float):
+            return None  # an engine's inner product computes in floats; a sum of integers is exact
         carrier = "" if self.form == "wide" else next((x for x in target.layout.carriers
                                                        if target.capability("dot", x).status == "native"), "")
         rows = _stored_rows(c)

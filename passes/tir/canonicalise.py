@@ -118,6 +118,8 @@ class FoldViewIntoGather(Pattern):
             at = [j for j, r in enumerate(amap.results) if axis in affine.used_dims(r)]
             if len(at) != 1 or amap.results[at[0]] != DimExpr(axis):
                 return False
+            if ops.tensor(op.data).shape[axis] != ops.tensor(data).shape[at[0]]:
+                return False  # an index outside of the view must not find what lies there in its source
             axes += at
         op.set_operand(0, data)
         op.axes, op.data_map = tuple(axes), amap.compose(op.data_map)

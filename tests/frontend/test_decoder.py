@@ -20,6 +20,7 @@ from irsql.frontend.decoder import capture_decoder, model_from_config
 from irsql.frontend.provenance import provenance
 from irsql.ir.dims import symbol
 from tests.models.llamas import LLAMA3_ROPE, decidable_llama, greedy, llama_config, random_llama, save_llama
+from tests.models.modules import seeded
 from tests.models.running import relative_error, run_captured
 
 B, S, P = symbol("B"), symbol("S"), symbol("P")
@@ -221,16 +222,38 @@ def test_a_norm_that_is_none_stays_plain() -> None:
     assert targets.count("aten.rsqrt.default") == 2
 
 
-def test_sliding_window_is_refused_by_fused() -> None:
+SIZES: dict[str, Any] = {
+    "vocab_size": 101, "hidden_size": 48, "intermediate_size": 72, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 12, "max_position_embeddings": 128, "pad_token_id": None,
+}  # fmt: skip
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a window": ("Mistral", {"sliding_window": 8}),
+    "a soft cap and a window in every second layer": (
+        "Gemma2", {"sliding_window": 8, "attn_logit_softcapping": 5.0, "query_pre_attn_scalar": 12},
+    ),
+    "a rotation of half of each head": ("Nemotron", {"partial_rotary_factor": 0.5}),
+    "norms of heads": ("Qwen3", {}),
+    "biases of q, k and v": ("Qwen2", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("recipe", ["fused", "aten"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_decoders(name: str, recipe: Any) -> None:
+    """Each has something that Llama has not; what the fused recipe does not recognise stays plain."""
     import transformers
 
-    config = transformers.MistralConfig(
-        **{k: v for k, v in llama_config().to_dict().items() if k in {"vocab_size", "hidden_size", "intermediate_size",
-           "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "max_position_embeddings"}},
-        sliding_window=8, architectures=["MistralForCausalLM"],
-    )  # fmt: skip
-    with pytest.raises(CaptureError, match="sliding_window"):
-        capture_decoder(model_from_config(config))
+    family, extra = OTHERS[name]
+    config = getattr(transformers, f"{family}Config")(**SIZES, **extra, architectures=[f"{family}ForCausalLM"])
+    model = seeded(getattr(transformers, f"{family}ForCausalLM")._from_config(config, attn_implementation="eager"), 3)
+    step = stepper(capture_decoder(model_from_config(config), recipe), model)
+    seen: list[int] = []
+    for ids in ([1, 5, 9, 33, 7], *([n] for n in range(20, 30))):  # past the window
+        got = step(ids, len(seen))
+        seen += ids
+        with torch.no_grad():
+            want = model(input_ids=torch.tensor([seen]), use_cache=False).logits[0, -1]
+        assert relative_error(got, want) <= TOLERANCE
 
 
 def test_folder_to_graph_to_logits(tmp_path: Path) -> None:

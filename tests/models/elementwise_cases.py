@@ -26,6 +26,9 @@ def randint(low: int, high: int, *shape: int) -> Tensor:
 X, Y, COLUMN, ROW = randn(3, 5), randn(3, 5), randn(3, 1), randn(5)
 CUBE, POSITIVE, EMPTY = randn(2, 3, 5), randn(3, 5).abs() + 0.1, randn(0, 5)
 INTS, J, FLAGS, MORE = randint(-4, 5, 3, 5), randint(1, 5, 3, 5), randn(3, 5) > 0, randn(3, 5) > 0.5
+BIG = torch.tensor([2**31 - 1, -(2**31), 46341, 65536, -70000, 255, -1], dtype=torch.int32)
+LONG = BIG.long() * 3
+BYTES = torch.tensor([0, 1, 16, 127, 128, 200, 255], dtype=torch.uint8)
 SPECIAL = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -1.5])
 
 UNARY: dict[str, Case] = {
@@ -96,6 +99,10 @@ UNARY: dict[str, Case] = {
     "bool-to-float": (lambda x: x.float(), (FLAGS,)),
     "to-double": (lambda x: x.double() * 3, (X,)),
     "int32": (lambda x: x.int() + 1, (INTS,)),
+    "wrap-int32": (lambda x: (x * x, x + x, -x, x - 1 - x * 3, (x * x).sum()), (BIG,)),
+    "wrap-uint8": (lambda x: (x + x, x * x, x - 250, -x, (x + x).float().mean()), (BYTES,)),
+    "wrap-int8": (lambda x: (x + x, x * x, x.abs(), x.square()), (BYTES.to(torch.int8),)),
+    "wrap-casts": (lambda x: tuple(x.to(t) for t in (torch.int32, torch.int16, torch.int8, torch.uint8)), (LONG,)),
     "type-as": (lambda x, y: x.type_as(y), (INTS, X)),
     "tril": (torch.tril, (CUBE,)),
     "triu": (lambda x: torch.triu(x, 1), (CUBE,)),

@@ -89,7 +89,7 @@ def compare(got: Array, want: Tensor, tolerance: float, least: float = 1e-30) ->
     """Equal integers; floats within ``tolerance`` of the largest (of ``least`` at least); same NaN and infinities."""
     assert got.shape == tuple(want.shape)
     expected = want.double().numpy() if want.dtype.is_floating_point else want.numpy()
-    assert got.dtype.kind == {"f": "f", "b": "b"}.get(expected.dtype.kind, "i")
+    assert got.dtype.kind in {"f": "f", "b": "b"}.get(expected.dtype.kind, "iu")
     if not want.dtype.is_floating_point:
         np.testing.assert_array_equal(got, expected)
         return

@@ -28,6 +28,8 @@ def randint(low: int, high: int, *shape: int) -> Tensor:
 
 X, CUBE, EMPTY, ROW = randn(3, 5), randn(2, 3, 4), randn(0, 5), randn(5)
 INTS, FLAGS = randint(-4, 5, 3, 5), randn(3, 5) > 0
+LARGE = torch.randint(2**27, 2**28, (3, 40), generator=GENERATOR)
+INFINITE = torch.tensor([[-torch.inf, -torch.inf], [torch.inf, 1.0], [-torch.inf, 2.0], [torch.inf, torch.inf]])
 TIES = torch.tensor([[1, 3, 3, 0], [2, 2, 1, 2]])
 Q, K, V = randn(2, 6, 4, 5), randn(2, 6, 7, 5), randn(2, 6, 7, 3)
 SEEN = torch.rand(2, 1, 4, 7, generator=GENERATOR) > 0.4
@@ -87,6 +89,8 @@ REDUCE: dict[str, Case] = {
     "mean": (lambda x: (x.mean(), x.mean(-1), x.mean((0, 2), keepdim=True)), (CUBE,)),
     "mean-int": (lambda x: x.mean(1, dtype=torch.float32), (INTS,)),
     "var": (lambda x: (x.var(-1), x.var(), x.var(0, unbiased=False), x.var(1, correction=2, keepdim=True)), (X,)),
+    "var-of-too-few": (lambda x: (x.var(1, correction=9), x.std(1, correction=5), x.var(0, correction=3)), (X,)),
+    "var-empty": (lambda x: (x.var(0), x.var(0, unbiased=False)), (EMPTY,)),
     "std": (lambda x: (x.std(-1), x.std(), x.std((0, 1), correction=0)), (X,)),
     "amax": (lambda x: (x.amax(1), x.amax((0, 2), True), x.amin(-1), x.max(), x.min()), (CUBE,)),
     "max-dim": (lambda x: (*x.max(1), *x.min(0, keepdim=True)), (X,)),
@@ -98,6 +102,8 @@ REDUCE: dict[str, Case] = {
     "norm": (lambda x: (x.norm(dim=-1), x.norm(), F.normalize(x)), (X,)),
     "vector-norm": (lambda x: tuple(torch.linalg.vector_norm(x, p, -1) for p in (1, 2, float("inf"))), (X,)),
     "logsumexp": (lambda x: (x.logsumexp(-1), x.logsumexp((0, 1)), x.logsumexp(0, keepdim=True)), (X,)),
+    "logsumexp-infinite": (lambda x: (x.logsumexp(1), x.logsumexp(0)), (INFINITE,)),
+    "any-no-dims": (lambda b: (torch.any(b, dim=[]), torch.all(b, dim=[])), (FLAGS,)),
     "softmax": (lambda x: (x.softmax(-1), x.softmax(0), x.softmax(1, torch.float32)), (CUBE,)),
     "softmax-int": (lambda x: x.softmax(-1, torch.float32), (INTS,)),
     "softmax-core": (lambda x: aten._softmax(x, 1, False), (X,)),
@@ -114,6 +120,7 @@ CONTRACT: dict[str, Case] = {
     "linear-vector": (lambda x, w: (F.linear(x, w), F.linear(x[0], w[None])), (X, ROW)),
     "linear-empty": (F.linear, (EMPTY, randn(4, 5), randn(4))),
     "mm": (torch.mm, (X, randn(5, 2))),
+    "mm-int64-is-exact": (lambda a, b: (a @ b, b.t() @ b), (LARGE, LARGE.t())),
     "addmm": (torch.addmm, (randn(2), X, randn(5, 2))),
     "addmm-scaled": (lambda b, x, w: torch.addmm(b, x, w, beta=0.5, alpha=2), (randn(2), X, randn(5, 2))),
     "addmm-beta-0": (lambda b, x, w: torch.addmm(b, x, w, beta=0), (randn(2), X, randn(5, 2))),

@@ -37,11 +37,11 @@ _DTYPES: dict[torch.dtype, ScalarType] = {
 _REMARKS: dict[torch.dtype, str] = {
     torch.float16: "float16 values are computed as float32, without rounding in between",
     torch.bfloat16: "bfloat16 values are computed as float32, without rounding in between",
-    torch.int32: "int32 values are computed as 64-bit integers: they do not wrap around at 2**31",
-    torch.int16: "int16 values are computed as 64-bit integers: they do not wrap around at 2**15",
-    torch.int8: "int8 values are computed as 64-bit integers: they do not wrap around at 2**7",
-    torch.uint8: "uint8 values are computed as 64-bit integers: they do not wrap around at 2**8",
 }
+NARROW: dict[torch.dtype, tuple[int, int]] = {
+    torch.int32: (-(2**31), 2**32), torch.int16: (-(2**15), 2**16), torch.int8: (-(2**7), 2**8), torch.uint8: (0, 2**8),
+}  # fmt: skip
+"""Integers that wrap around before 64 bits: the smallest value, and how many there are."""
 
 
 @attrs.define

@@ -17,14 +17,16 @@ irsql = torch.ops.irsql
 
 @register(irsql.attention.default)
 def _attention(ctx: Context, q: Value, k: Value, v: Value, positions: Value | None, layer: int, scale: float,
-               causal: bool) -> Value:
+               causal: bool, window: int, softcap: float) -> Value:
     result = ctx.result
     if causal and positions is not None and layer in ctx.states:
         append = tir.StateAppend(ctx.states[layer], k, v, positions, result_types=[ctx.states[layer].type])
         state = ctx.emit.insert(append, f"kv.{layer}").result
         ctx.states[layer] = state
-        op = tir.Attention(q, state, positions, scale=scale, result_types=[result])
+        op = tir.Attention(q, state, positions, scale=scale, window=window, softcap=softcap, result_types=[result])
         return ctx.emit.insert(op).result
+    if window or softcap:
+        raise ctx.refuse("attention without a state takes neither a window nor a soft cap", "capture with aten")
     batch, length, heads, width = result.shape
     dense = attention(ctx, q, k, v, None, causal, scale, (batch, heads, length, width))
     return ctx.emit.permute(dense, [0, 2, 1, 3])

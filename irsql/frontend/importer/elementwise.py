@@ -11,7 +11,7 @@ import torch.fx
 from torch._prims_common import ELEMENTWISE_TYPE_PROMOTION_KIND as Promotion
 
 from irsql.dialects.expr import Exprs
-from irsql.frontend.importer.context import Context
+from irsql.frontend.importer.context import NARROW, Context
 from irsql.frontend.importer.emit import Body, convert, coordinate, scalar
 from irsql.frontend.importer.registry import register
 from irsql.frontend.importer.shape import pointwise
@@ -356,8 +356,9 @@ def select(ctx: Context, condition: Value, a: Any, b: Any) -> Value:
 @register(aten._to_copy.default, aten.to.dtype, aten.to.dtype_layout, aten.to.other, aten.type_as.default)
 def _to(ctx: Context, x: Value, *_: Any, **__: Any) -> Value:
     source, target = ctx.meta(ctx.node.args[0]).dtype, ctx.node.meta["val"].dtype
-    if target in (torch.int8, torch.int16, torch.uint8) and source not in (target, torch.bool):
-        raise ctx.refuse(f"conversion to {str(target).removeprefix('torch.')} wraps around", "use int64")
+    if target in NARROW and target != torch.int32 and source.is_floating_point:
+        name = str(target).removeprefix("torch.")
+        raise ctx.refuse(f"conversion of floats to {name} differs between machines", "convert to int64")
     return ctx.emit.cast(x, ctx.result.dtype)
 
 

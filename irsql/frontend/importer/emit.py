@@ -146,7 +146,9 @@ class Emitter:
         def divide(e: Exprs, total: Value) -> Value:
             assert isinstance(total.type, ScalarType)
             n = scalar(e, count, total.type)
-            return e.binary("div", total, e.binary("sub", n, scalar(e, correction, total.type)) if correction else n)
+            if correction:  # as in ATen, too few elements divide by 0
+                n = e.binary("max", e.binary("sub", n, scalar(e, correction, total.type)), scalar(e, 0, total.type))
+            return e.binary("div", total, n)
 
         return self.like([self.reduce(x, "sum", axes, keepdim)], divide)
 
@@ -187,3 +189,14 @@ class Emitter:
         """A contraction by explicit index maps."""
         result = TensorType(shape, tir.tensor(lhs).dtype)
         return self.insert(tir.Contract(lhs, rhs, maps=maps, bounds=bounds, result_types=[result])).result
+
+
+def wrapped(emit: Emitter, x: Value, least: int, count: int) -> Value:
+    """Integers brought into ``[least, least + count)`` modulo ``count``."""
+
+    def body(e: Exprs, v: Value) -> Value:
+        shifted = e.binary("sub", v, e.const(least, I64)) if least else v
+        rest = e.binary("mod", shifted, e.const(count, I64))
+        return e.binary("add", rest, e.const(least, I64)) if least else rest
+
+    return emit.like([x], body)

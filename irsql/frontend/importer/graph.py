@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -14,9 +15,9 @@ import torch.fx
 from irsql.dialects.tir import ops as tir
 from irsql.frontend.captured import Captured, InputSpec, StateSpec
 from irsql.frontend.importer import contract, create, custom, elementwise, lookup, norm, reduce, shape  # noqa: F401
-from irsql.frontend.importer.context import Context
+from irsql.frontend.importer.context import NARROW, Context
 from irsql.frontend.importer.domains import argument_info
-from irsql.frontend.importer.emit import Emitter, scalar
+from irsql.frontend.importer.emit import Emitter, scalar, wrapped
 from irsql.frontend.importer.errors import Refused, UnsupportedError, collect
 from irsql.frontend.importer.registry import HANDLERS
 from irsql.frontend.provenance import provenance
@@ -25,6 +26,23 @@ from irsql.ir.attributes import F32, I64, DenseElements, TensorType, Type
 from irsql.ir.cleanup import erase_dead
 from irsql.ir.core import ArgInfo, Block, Builder, Func, IRError, Module, OpResult, Value, clone_region
 from irsql.ir.location import Location
+
+
+class PrecisionWarning(UserWarning):
+    """A module computes in a type that the database has not."""
+
+
+aten = torch.ops.aten
+WRAPPING = frozenset({
+    aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar, aten.rsub.Scalar, aten.rsub.Tensor,
+    aten.mul.Tensor, aten.mul.Scalar, aten.neg.default, aten.abs.default, aten.square.default, aten.mm.default,
+    aten.bmm.default, aten.matmul.default, aten.addmm.default, aten.baddbmm.default, aten.dot.default, aten.mv.default,
+    aten.outer.default, aten.einsum.default, aten.pow.Tensor_Scalar, aten.sum.default, aten.sum.dim_IntList,
+    aten.prod.default, aten.prod.dim_int, aten.cumsum.default, aten._to_copy.default, aten.to.dtype,
+    aten.to.dtype_layout, aten.to.other, aten.type_as.default, aten.floor_divide.default, aten.floor_divide.Scalar,
+    aten.div.Tensor_mode, aten.div.Scalar_mode,
+})  # fmt: skip
+"""Operators whose result can leave the range of a narrow integer type; it then wraps around, as two's complement."""
 
 
 @attrs.frozen
@@ -147,6 +165,8 @@ class _Import:
             if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself, not its body
                 raise Refused(f"this form of the call is not known ({error})") from error
             raise
+        if node.target in WRAPPING and node.meta["val"].dtype in NARROW and isinstance(value, Value):
+            value = wrapped(self.ctx.emit, value, *NARROW[node.meta["val"].dtype])
         self._check_result(node, value)
         return value
 
@@ -266,8 +286,8 @@ class _Import:
     # -- module ------------------------------------------------------------------------------------
     def _module(self, results: Sequence[tuple[str, Value]]) -> Module:
         module = Module.empty(stage="tir", recipe=self.captured.recipe)
-        if self.ctx.remarks:
-            module.attrs_ = {**module.attrs_, "remarks": tuple(self.ctx.remarks)}
+        for remark in self.ctx.remarks:
+            warnings.warn(remark, PrecisionWarning, stacklevel=2)
         state = bool(self.captured.state)
         ranges: dict[str, Any] = {name: tuple(bounds) for name, bounds in self.captured.symbols.items()}
         if state:

@@ -112,6 +112,8 @@ register(aten.argmin.default)(_arg("argmin"))
 
 def _truth(kind: str) -> Callable[..., Value]:
     def handler(ctx: Context, x: Value, dim: Axes = None, keepdim: bool = False) -> Value:
+        if isinstance(dim, (list, tuple)) and not dim:
+            return ctx.emit.cast(x, I1)  # no axes at all, unlike in other reductions
         return ctx.emit.reduce(ctx.emit.cast(x, I1), kind, _axes(ctx, x, dim), keepdim)
 
     return handler
@@ -154,7 +156,9 @@ def _norm(ctx: Context, x: Value, p: float | None = 2, dim: Axes = None, keepdim
 def _logsumexp(ctx: Context, x: Value, dim: Axes, keepdim: bool = False) -> Value:
     x = ctx.emit.cast(x, ctx.result.dtype)
     axes = _axes(ctx, x, dim)
-    top = ctx.emit.reduce(x, "max", axes, keepdim=True)
+    # an infinite maximum is not subtracted (as in ATen), for inf - inf is NaN
+    top = ctx.emit.like([ctx.emit.reduce(x, "max", axes, keepdim=True)], lambda e, m: e.select(
+        e.compare("eq", e.unary("abs", m), const(e, math.inf, m)), const(e, 0, m), m))
     powers = ctx.emit.like([x, top], lambda e, a, m: e.unary("exp", e.binary("sub", a, m)))
     total = ctx.emit.reduce(powers, "sum", axes, keepdim=True)
     result = ctx.emit.like([total, top], lambda e, s, m: e.binary("add", e.unary("log", s), m))
