@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from irsql.targets import control
-from irsql.targets.control import SEGMENT, STATE
+from irsql.targets.control import END, SEGMENT, STATE
 from irsql.targets.duckdb import DuckDB
 from irsql.targets.program import Program
-from irsql.targets.segments import END, Segments
+from irsql.targets.segments import Segments
 
 _COLUMNS = ("seq", "segment", "low", "high")
 

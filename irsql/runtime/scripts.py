@@ -29,6 +29,7 @@ from irsql.runtime.session import DEFAULT_CONTEXT, Model
 from irsql.runtime.settings import Settings
 from irsql.targets import duckdb
 from irsql.targets.control import (
+    END,
     META,
     MODEL,
     MODEL_TABLES,
@@ -43,7 +44,7 @@ from irsql.targets.control import (
 )
 from irsql.targets.duckdb import DuckDB, attach_sql, detach_sql
 from irsql.targets.program import Program
-from irsql.targets.segments import END, Segments
+from irsql.targets.segments import Segments
 
 WEIGHTS = "weights"
 _BATCH_ROWS = 4096
@@ -222,7 +223,7 @@ def _prompt(program: Program, run: Run) -> list[str]:
     c = DuckDB.control
     count = len(run.prompt_ids)
     limit = min(count + run.max_new_tokens, int(program.meta.get("context") or DEFAULT_CONTEXT))
-    sequence = {"seq": 0, "length": 0, "prompt_length": count, "max_length": limit, "live": True,
+    sequence = {"seq": 0, "length": 0, "prompt_length": count, "max_length": limit, "run_to": END, "live": True,
                 **attrs.asdict(run.settings)}  # fmt: skip
     out = [c.delete(name, STATE) for name in (TOKEN, SEQUENCE, SEGMENT, STOP, *(s.name for s in states(program)))]
     out.append(c.insert_rows(SEQUENCE, list(sequence), [list(sequence.values())], STATE))

@@ -21,9 +21,6 @@ from irsql.targets.tables import from_arrow
 if TYPE_CHECKING:
     from irsql.runtime.session import Model
 
-PREFILL_CHUNK = 128
-"""Tokens of a prompt that run in one step: more are hardly faster, and their attention scores need memory."""
-
 
 class TokenSequence:
     """One sequence: its tokens, and the state they left in the database; see :meth:`Model.sequence`.
@@ -67,10 +64,8 @@ class TokenSequence:
         """
         new = tokens.check_ids(list(ids), self.model.vocabulary_size)
         self._check_room(len(new))
-        for begin in range(0, len(new), PREFILL_CHUNK):
-            chunk = new[begin : begin + PREFILL_CHUNK]
-            self._append(chunk)
-            self.model._advance([self], run=True, draw=False)
+        self._append(new)  # all at once: what is killed while it runs has its whole prompt
+        self.model.run([self])
 
     def step(self, token: int | None = None) -> int:
         """Draw the next token, or append a given one; gives it.
@@ -90,7 +85,7 @@ class TokenSequence:
         """The logits of the token after the last one."""
         self._refresh()
         if self.waiting:
-            self.model._advance([self], run=True, draw=False)
+            self.model.run([self])
         db = self.model.db
         _, function = self.model._fresh[self.number]
         spec = control.output(self.model.program.functions[function], "logits")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,14 +20,16 @@ from irsql.runtime import tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.forks import Forks
 from irsql.runtime.load import FORMAT
-from irsql.runtime.sequence import PREFILL_CHUNK, TokenSequence
+from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
-from irsql.targets.control import META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
+from irsql.targets.control import END, META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
 from irsql.targets.duckdb import DuckDB, Prepared
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Function, Program
 from irsql.targets.segments import Segments
 
+PREFILL_CHUNK = 128
+"""Tokens of prompts that run in one step: more are hardly faster, and their attention scores need memory."""
 DEFAULT_CONTEXT = 131_072
 
 
@@ -198,7 +200,7 @@ class Model:
             )
         number = max(numbers, default=-1) + 1
         limit = self.context if max_length is None else min(max_length, self.context)
-        row = {"seq": number, "length": 0, "prompt_length": 0, "max_length": limit, "live": False,
+        row = {"seq": number, "length": 0, "prompt_length": 0, "max_length": limit, "run_to": END, "live": False,
                **attrs.asdict(settings)}  # fmt: skip
         with self.db.transaction():
             self.db.execute(self.db.control.insert(SEQUENCE, tuple(row), STATE), list(row.values()))
@@ -252,23 +254,26 @@ class Model:
         UserError
             If a sequence gets none, one is unknown, or they do not fit.
         """
-        rest: list[tuple[TokenSequence, list[int]]] = []
-        for sequence, given in prompts:
-            ids = tokens.check_ids(list(given), self.vocabulary_size)
+        checked = [(sequence, tokens.check_ids(list(given), self.vocabulary_size)) for sequence, given in prompts]
+        for sequence, ids in checked:
             sequence._check_room(len(ids))
-            rest.append((sequence, ids))
-        last = [(sequence, ids.pop()) for sequence, ids in rest]
-        while rest := [(sequence, ids) for sequence, ids in rest if ids]:
-            room, parts = PREFILL_CHUNK, []
-            for sequence, ids in rest:
-                part, ids[:] = ids[:room], ids[room:]
-                room -= len(part)
-                if part:
-                    sequence._append(part)
-                    parts.append(sequence)
-            self._advance(parts, run=True, draw=False)
-        for sequence, token in last:
-            sequence._append([token])
+        with self.db.transaction():
+            for sequence, ids in checked:
+                sequence._append(ids)
+        self.run([sequence for sequence, _ in checked], leave=1)
+
+    def run(self, sequences: Sequence[TokenSequence], leave: int = 0) -> None:
+        """Run what waits, but for the last ``leave`` tokens of each, so many a step that their scores fit in memory."""
+        while True:
+            room, upto = PREFILL_CHUNK, dict[TokenSequence, int]()
+            for sequence in sequences:
+                count = min(sequence.waiting - leave, room)
+                if count > 0:
+                    upto[sequence] = sequence.length + count
+                    room -= count
+            if not upto:
+                return
+            self._advance(list(upto), run=True, draw=False, upto=upto)
 
     def step(self, sequences: Sequence[TokenSequence]) -> list[int]:
         """Draw the next token of each sequence, all in one step; what waits is run before.
@@ -285,6 +290,8 @@ class Model:
         for s in sequences:
             s._check_room(1)
             s._refresh()
+        if sum(s.waiting for s in sequences) > PREFILL_CHUNK:
+            self.run(sequences, leave=1)
         waiting = {s.waiting > 0 for s in sequences}
         if len(waiting) > 1:
             # Some have logits already: run the others first, then draw for all from one table.
@@ -300,22 +307,29 @@ class Model:
         """Whether the program takes several sequences at a time; the plain ATen capture is made for one."""
         return "B" not in self.program.functions["decode"].symbols and self.program.meta.get("capture") != "aten"
 
-    def _advance(self, sequences: Sequence[TokenSequence], run: bool, draw: bool) -> list[tuple[int, int]]:
-        """One step: run what waits, draw, or both; gives ``(sequence, id)`` of what was drawn."""
+    def _advance(self, sequences: Sequence[TokenSequence], run: bool, draw: bool,
+                 upto: Mapping[TokenSequence, int] | None = None) -> list[tuple[int, int]]:  # fmt: skip
+        """One step: run what waits, draw, or both; gives ``(sequence, id)`` of what was drawn.
+
+        ``upto`` says before which position to stop; without it all that waits is run.
+        """
         self._select(sequences)
-        function = self._function(sequences) if run else self._fresh[sequences[0].number][1]
+        ends = upto or {s: len(s.ids) for s in sequences}
+        function = self._function(ends) if run else self._fresh[sequences[0].number][1]
         sampler = self.program.functions[sampler_for(s.settings for s in sequences)] if draw else None
         drawn: list[tuple[int, int]] = []
         with self.db.transaction():
+            for s, end in (upto or {}).items():
+                self.db.execute(self.db.control.update_sequence(("run_to",)), [end, s.number])
             for statement in self._plan(function, run, sampler):
                 self.db.execute(statement)
             if sampler is not None:
                 spec = sampler.outputs[0]
                 drawn = self.db.rows(self.db.control.read(spec.name, [c.name for c in spec.columns]))
         if run:
-            self._fresh = {s.number: (len(s.ids), function) for s in sequences}
-            for s in sequences:
-                s.length = len(s.ids)
+            self._fresh = {s.number: (end, function) for s, end in ends.items()}
+            for s, end in ends.items():
+                s.length = end
         by_number = dict(drawn)
         for s in sequences:
             if draw:
@@ -324,8 +338,8 @@ class Model:
                     self._selected.discard(s.number)  # the step has put it to rest
         return drawn
 
-    def _function(self, sequences: Sequence[TokenSequence]) -> str:
-        one_each = all(s.waiting == 1 for s in sequences)
+    def _function(self, ends: Mapping[TokenSequence, int]) -> str:
+        one_each = all(end - s.length == 1 for s, end in ends.items())
         return "decode" if one_each and "decode" in self.program.functions else "prefill"
 
     def _plan(self, name: str, run: bool, sampler: Function | None) -> list[Prepared]:

@@ -10,7 +10,8 @@ table               database  rows
 irsql_meta          both      key, value: program, fingerprints, tokenizer; in ``state`` the model it belongs to
 irsql_vocabulary    model     id, bytes of the token, whether it is special (no text)
 irsql_sequence      state     one a sequence; ``live`` ones take part in the next step
-irsql_token         state     seq, pos, id: prompt and what was drawn; those at ``pos >= length`` are still to be run
+irsql_token         state     seq, pos, id: prompt and what was drawn; those at ``pos >= length`` are still to be run,
+                              in the next step those below ``run_to``
 irsql_stop          state     ids that end a sequence
 irsql_segment       state     which rows of the states a sequence sees; see ``irsql.targets.segments``
 ==================  ========  ================================================================================
@@ -34,8 +35,10 @@ CHECK = "irsql_check"
 """Temporary: takes the empty result of a check that passed."""
 MODEL, STATE = "model", "state"
 
-STATE_FORMAT = "3"
+STATE_FORMAT = "4"
 """Format of a state database."""
+END = 2**62
+"""A position behind all others: where a segment ends that is still appended to, how far a step runs."""
 SETTINGS: tuple[tuple[str, str], ...] = (
     ("temperature", "f64"), ("top_k", "i64"), ("top_p", "f64"), ("min_p", "f64"), ("repetition_penalty", "f64"),
     ("seed", "i64"), ("stream", "i64"))  # fmt: skip
@@ -44,7 +47,8 @@ SETTINGS: tuple[tuple[str, str], ...] = (
 TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     META: (("key", "text"), ("value", "text")),
     VOCABULARY: (("id", "i64"), ("bytes", "bytes"), ("special", "i1")),
-    SEQUENCE: (("seq", "i64"), ("length", "i64"), ("prompt_length", "i64"), ("max_length", "i64"), ("live", "i1"),
+    SEQUENCE: (("seq", "i64"), ("length", "i64"), ("prompt_length", "i64"), ("max_length", "i64"), ("run_to", "i64"),
+               ("live", "i1"),
                *SETTINGS),
     TOKEN: (("seq", "i64"), ("pos", "i64"), ("id", "i64")),
     STOP: (("id", "i64"),),
@@ -106,10 +110,10 @@ def _max(node: exp.Expr) -> exp.Expr:
 
 
 def _live_tokens() -> exp.Select:
-    """``FROM`` all tokens of the live sequences."""
+    """``FROM`` the tokens of the live sequences as far as the step goes."""
     return exp.select(copy=False).from_(table(TOKEN, STATE, "t"), copy=False).join(
         table(SEQUENCE, STATE, "q"), on=_eq(col("seq", "t"), col("seq", "q")), copy=False
-    ).where(col("live", "q"), copy=False)  # fmt: skip
+    ).where(col("live", "q"), exp.LT(this=col("pos", "t"), expression=col("run_to", "q")), copy=False)  # fmt: skip
 
 
 def _drawn_tokens() -> exp.Select:
@@ -330,7 +334,7 @@ class Control:
 
     def finish(self, sample: Function | None) -> str:
         """The last write of a step: how far the state of each sequence reaches, and whether it goes on."""
-        sets = [_eq(col("length"), col("position", "s"))]
+        sets = [_eq(col("length"), col("position", "s")), _eq(col("run_to"), exp.Literal.number(END))]
         source = exp.select(col("seq"), col("position"), copy=False).from_(table(STEP), copy=False)
         if sample is not None:
             ids = sample.outputs[0]

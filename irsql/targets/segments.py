@@ -17,9 +17,6 @@ from irsql.targets.control import SEGMENT, STATE, Control, col, name, states, ta
 from irsql.targets.names import view_of
 from irsql.targets.program import Program, TableSpec
 
-END = 2**62
-"""Where a segment ends that is still appended to."""
-
 
 def state_keys(spec: TableSpec) -> tuple[str, str]:
     """The key columns of a state that hold the sequence and the position: its first two axes, never cut."""

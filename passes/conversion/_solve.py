@@ -143,9 +143,13 @@ def _split(out: Solution, k: int, expr: AffineExpr, extent: Dim, bounds: Sequenc
     base = key if offset == 0 else _minus(key, rest)
     if offset != 0:
         out.conditions.append(("ge", base, 0))
+    rest_of_key = base
     for n, i in enumerate(order):
-        digit = base if n == 0 else af.mod(base, coefs[order[n - 1]])
-        digit = af.floordiv(digit, coefs[i])
+        if n:
+            above = coefs[order[n - 1]]
+            nested = all(coefs[j] % above == 0 for j in order[:n - 1])
+            rest_of_key = af.mod(base if nested else rest_of_key, above)
+        digit = af.floordiv(rest_of_key, coefs[i])
         out.dims[i] = digit
         b = bounds[i]
         if n == 0:
@@ -155,8 +159,10 @@ def _split(out: Solution, k: int, expr: AffineExpr, extent: Dim, bounds: Sequenc
                 out.conditions.append(("lt", digit, b))
         elif mul(coefs[i], b) != coefs[order[n - 1]]:
             out.conditions.append(("lt", digit, b))
-    if coefs[order[-1]] > 1:
-        out.conditions.append(("eq", af.mod(base, coefs[order[-1]]), 0))
+    last = coefs[order[-1]]
+    if last > 1:
+        nested = all(coefs[i] % last == 0 for i in order)
+        out.conditions.append(("eq", af.mod(base if nested else rest_of_key, last), 0))
     return True
 
 

@@ -14,7 +14,8 @@ from irsql.dialects.rel import ops as ro
 from irsql.dialects.rel.types import Key, Layout, Part, RelType, Val, rel
 from irsql.ir.core import Builder, Module, Value
 from irsql.ir.passes import Pass, PassContext
-from irsql.passes.rel._contraction import columns_in, origin
+from irsql.passes.rel._contraction import origin
+from irsql.passes.rel._lookup import carried
 
 
 @attrs.frozen
@@ -37,27 +38,18 @@ class SinkUnpack(Pass):
 
 def _sink(project: ro.Project, join: ro.Join) -> bool:
     unpacks = [(i, v.owner) for i, v in enumerate(join.inputs) if isinstance(v.owner, ro.Unpack)]
-    if len(unpacks) != 1 or len(join.result.users()) != 1:
+    if len(unpacks) != 1:
         return False
     number, unpack = unpacks[0]
     assert isinstance(unpack, ro.Unpack)
-    source, out = rel(unpack.x), rel(project.result)
-    lay = source.layout
+    lay = rel(unpack.x).layout
     assert lay is not None and lay.tiled_axis is not None
-    axis, value = lay.names[lay.tiled_axis], rel(unpack.result).values[0].name
-    if len(rel(unpack.result).values) != 1 or len(out.values) != 1 or any(
-            p.axis == lay.tiled_axis and p.place == "row" for p in lay.parts):
+    if any(p.axis == lay.tiled_axis and p.place == "row" for p in lay.parts):
         return False
-    if any((number, n) in columns_in(c) for c in join.on.block.terminator.operands for n in (axis, value)):
+    position = carried(project, join, number, lay.names[lay.tiled_axis])
+    if position is None:
         return False
-    yields = project.body.block.terminator.operands
-    position = [n for n, v in enumerate(yields) if any(origin(join, c) == (number, axis) for _, c in columns_in(v))]
-    carried = [v for v in yields if any(origin(join, c) == (number, value) for _, c in columns_in(v))]
-    if len(position) != 1 or position[0] >= len(out.keys) or len(carried) != 1 or carried[0] is not yields[-1]:
-        return False
-    if not isinstance(yields[position[0]].owner, ex.Col) or not isinstance(yields[-1].owner, ex.Col):
-        return False
-    _rebuild(project, join, number, unpack, position[0])
+    _rebuild(project, join, number, unpack, position)
     return True
 
 

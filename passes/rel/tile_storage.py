@@ -1,7 +1,8 @@
 """``tile-storage``: pivoting moves into ``@load``; stored relations and states take the layout their readers want.
 
-A stored relation has one layout, the one that the most costly reader wants; other readers unpack it. ``@load`` packs
-once, and so does the append of a state.
+A stored relation has one layout, the one that most of its readers want; other readers unpack it. Where all look
+up rows (an embedding), a row is one vector: scalar rows would carry their keys, five times the bytes of the numbers.
+``@load`` packs once, and so does the append of a state.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections import Counter
 import attrs
 
 from irsql.dialects.rel import ops as ro
-from irsql.dialects.rel.types import RelType, rel
+from irsql.dialects.rel.types import RelType, rel, tiled
 from irsql.ir.core import BlockArg, Builder, Func, Module, Return, Value
 from irsql.ir.passes import Pass, PassContext
+from irsql.passes.rel._lookup import carried
 
 
 @attrs.frozen
@@ -34,6 +36,9 @@ class TileStorage(Pass):
                     if name is not None:
                         wanted.setdefault(name, Counter())[rel(op.result)] += 1
         chosen = {name: count.most_common(1)[0][0] for name, count in wanted.items()}
+        carriers = ctx.target.layout.carriers if ctx.target else ()
+        if carriers:
+            chosen = _looked_up(module, carriers[0]) | chosen
         for func in module.functions.values():
             if func.sym_name == "load":
                 for op in list(func.block.ops):
@@ -46,6 +51,33 @@ class TileStorage(Pass):
         for name, t in chosen.items():
             assert t.layout is not None
             ctx.remark("passed", None, f"{name} is stored {t.layout.form}")
+
+
+def _looked_up(module: Module, carrier: str) -> dict[str, RelType]:
+    """Layouts of the stored relations of which only whole rows are looked up."""
+    readers: dict[str, list[Value]] = {}
+    for func in module.functions.values():
+        for op in func.block.ops:
+            if isinstance(op, ro.Stored):
+                readers.setdefault(op.store, []).append(op.result)
+    out: dict[str, RelType] = {}
+    for store, values in readers.items():
+        t = rel(values[0])
+        if t.layout is None and len(t.keys) > 1 and isinstance(t.keys[-1].extent, int) and all(map(_is_lookup, values)):
+            out[store] = tiled(t, len(t.keys) - 1, t.keys[-1].extent, 1, 1, carrier)
+    return out
+
+
+def _is_lookup(stored: Value) -> bool:
+    axis = rel(stored).keys[-1].name
+    for user, number in stored.uses:
+        projects = user.result.users() if isinstance(user, ro.Join) else []
+        if len(projects) != 1 or not isinstance(projects[0], ro.Project):
+            return False
+        assert isinstance(user, ro.Join)
+        if carried(projects[0], user, number, axis) is None:
+            return False
+    return bool(stored.uses)
 
 
 def _storage(value: Value) -> str | None:

@@ -13,8 +13,7 @@ import pytest
 
 from irsql.runtime.errors import UserError
 from irsql.runtime.generate import Generation, generate
-from irsql.runtime.sequence import PREFILL_CHUNK
-from irsql.runtime.session import Model
+from irsql.runtime.session import PREFILL_CHUNK, Model
 from irsql.targets.errors import EngineError
 from irsql.targets.program import FORMAT
 from tests.runtime import toy
@@ -98,11 +97,36 @@ def test_forced_token_enters_the_state(loaded: Path) -> None:
 
 
 def test_long_prompt_runs_in_chunks(loaded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("irsql.runtime.sequence.PREFILL_CHUNK", 3)
+    monkeypatch.setattr("irsql.runtime.session.PREFILL_CHUNK", 3)
     assert PREFILL_CHUNK > 3
     with Model.open(loaded) as model:
         prompt = [11, 12, 13, 14, 15, 16, 17]
         assert ids_of(generate(model, prompt_ids=prompt, max_new_tokens=4, stop_ids=[])) == toy.expected(prompt, 4)
+
+
+def test_a_prompt_that_is_interrupted_is_whole(
+    loaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tokens are written before the first of them runs, so that whoever resumes it runs the rest."""
+    monkeypatch.setattr("irsql.runtime.session.PREFILL_CHUNK", 3)
+    db, prompt = tmp_path / "chat.db", [11, 12, 13, 14, 15, 16, 17, 18]
+    advance, steps = Model._advance, 0
+
+    def dies(self: Model, *args: Any, **kwargs: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            raise KeyboardInterrupt
+        return advance(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch, Model.open(loaded, state=db) as model:
+        patch.setattr(Model, "_advance", dies)
+        with pytest.raises(KeyboardInterrupt):
+            model.sequence().prefill(prompt)
+    with Model.open(loaded, state=db) as model:
+        sequence = model.resume(0)
+        assert (sequence.ids, sequence.length, sequence.prompt_length) == (prompt, 6, 8)
+        assert ids_of(generate(model, resume=0, max_new_tokens=4, stop_ids=[])) == toy.expected(prompt, 4)
 
 
 def test_resume_after_reopening(loaded: Path, tmp_path: Path) -> None:

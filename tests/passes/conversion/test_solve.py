@@ -129,8 +129,8 @@ def maps(draw: st.DrawFn) -> tuple[AffineMap, tuple[int, ...], tuple[int, ...]]:
     results: list[AffineExpr] = []
     for _ in range(draw(st.integers(1, 3))):
         expr: AffineExpr = af.const(draw(st.integers(0, 2)))
-        for i in draw(st.lists(st.integers(0, len(bounds) - 1), max_size=2)):
-            expr = af.add(expr, af.mul(d[i], af.const(draw(st.sampled_from([-1, 1, 1, 2, 3, 4])))))
+        for i in draw(st.lists(st.integers(0, len(bounds) - 1), max_size=3)):
+            expr = af.add(expr, af.mul(d[i], af.const(draw(st.sampled_from([-1, 1, 1, 2, 3, 4, 6, 7])))))
         match draw(st.integers(0, 4)):
             case 0:
                 expr = af.mod(expr, draw(st.integers(1, 5)))
@@ -149,6 +149,9 @@ def maps(draw: st.DrawFn) -> tuple[AffineMap, tuple[int, ...], tuple[int, ...]]:
 
 @given(maps())
 @example((AffineMap(2, (af.add(af.mul(d[0], af.const(3)), d[1]),)), (13,), (4, 4)))
+@example((AffineMap(2, (af.add(af.mul(d[0], af.const(3)), af.mul(d[1], af.const(2))),)), (4,), (2, 1)))
+@example((AffineMap(3, (af.add(af.mul(d[0], af.const(7)), af.add(af.mul(d[1], af.const(3)), d[2])),)), (13,),
+          (2, 2, 3)))  # fmt: skip
 @example((AffineMap(1, (af.floordiv(d[0], 2), af.mod(d[0], 2))), (5, 3), (5,)))
 @example((AffineMap(1, (af.mod(af.add(d[0], af.const(2)), 5),)), (7,), (5,)))
 def test_every_map_means_what_enumeration_says(case: tuple[AffineMap, tuple[int, ...], tuple[int, ...]]) -> None:
