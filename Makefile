@@ -38,7 +38,7 @@ bench: $(VENV)/installed-dev ## speed of loading, prefill and decode
 	$(BIN)/python -m irsql.tools.bench $(ARGS)
 
 fuzz: $(VENV)/installed-dev ## the long randomised tests
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS) tests/fuzz
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(JOBS) $(ARGS) tests/fuzz
 
 interop: $(VENV)/installed-interop ## real MLIR tools parse and verify the dumps
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS) tests/interop

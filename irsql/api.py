@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import importlib.metadata
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -183,7 +184,7 @@ def cached(
     base = cache_folder()
     place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
     family = f"{folder.resolve().name}-{place}-{capture}-"
-    file = base / f"{family}{_key(folder, checkpoint.fingerprint(), capture)}.db"
+    file = base / f"{family}{_key(folder, checkpoint.stamp(), capture)}.db"
     if file.exists() and all(isinstance(i, VerifyEach) for i in instruments):
         return file
     program = compile_folder(folder, capture, instruments)
@@ -239,9 +240,10 @@ def compile_folder(
         raise UserError("capturing a model folder needs transformers: pip install 'irsql[hf]'") from error
 
 
-def _key(folder: Path, fingerprint: str, capture: str) -> str:
-    """What the cached database depends on: weights, the other files of the folder, the recipe, and this code."""
-    digest = hashlib.sha256(f"{fingerprint} {capture}".encode())
+def _key(folder: Path, stamp: str, capture: str) -> str:
+    """What the cached database depends on: weights, the other files of the folder, the recipe, and all code."""
+    versions = [_version(name) for name in ("duckdb", "sqlglot", "tokenizers", "torch", "transformers")]
+    digest = hashlib.sha256(" ".join([stamp, capture, *versions]).encode())
     for name in ("config.json", "generation_config.json", "tokenizer.json"):
         file = folder / name
         digest.update(file.read_bytes() if file.is_file() else b"-")
@@ -252,3 +254,10 @@ def _key(folder: Path, fingerprint: str, capture: str) -> str:
         for source in sorted((package / linked).resolve().glob("**/*.py")):
             digest.update(source.read_bytes())
     return digest.hexdigest()[:20]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "-"

@@ -242,7 +242,7 @@ class Checkpoint:
         gigabytes before each run would cost more than it protects. Names of files and of the folder do not count.
         """
         digest = hashlib.sha256()
-        whole = sum(file.size for file in self._files) <= FULL_HASH_BYTES
+        whole = self._is_small()
         for file in self._files:
             digest.update(struct.pack("<QQ", file.size, len(file.header)))
             digest.update(file.header)
@@ -254,6 +254,14 @@ class Checkpoint:
             except OSError as error:
                 raise CheckpointError(f"{file.path} cannot be read: {error.strerror}") from error
         return digest.hexdigest()
+
+    def stamp(self) -> str:
+        """The fingerprint, and where that takes samples when the files were last written: changes with any edit."""
+        files = [] if self._is_small() else [path.stat() for path in (file.path for file in self._files)]
+        return " ".join([self.fingerprint(), *(f"{s.st_size}:{s.st_mtime_ns}:{s.st_ino}" for s in files)])
+
+    def _is_small(self) -> bool:
+        return sum(file.size for file in self._files) <= FULL_HASH_BYTES
 
 
 def _unreadable(info: TensorInfo) -> str:

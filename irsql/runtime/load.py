@@ -112,20 +112,26 @@ def load(
     _discard(partial, say)
     with DuckDB(memory_limit=MEMORY_LIMIT, temp_directory=f"{partial}.tmp") as db:
         try:
-            db.attach(partial, MODEL)
+            db.attach(partial, MODEL)  # whoever holds it is writing it: it is not ours to remove
         except EngineError as error:
             raise UserError(f"{partial} cannot be written: {error}") from error
-        try:
+        with _removed_on_failure(db, partial):
             with _bar(checkpoint, names, progress) as count:
                 fill(db, program, Counting(checkpoint, count), names)
             _write_control(db, program, checkpoint)
             db.detach(MODEL)
-        except BaseException:
-            db.close()
-            _remove(partial)
-            raise
-    _publish(partial, target, force)
+            _publish(partial, target, force)
     return target
+
+
+@contextlib.contextmanager
+def _removed_on_failure(db: DuckDB, partial: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        db.close()
+        _remove(partial)
+        raise
 
 
 def parameter_names(program: Program, checkpoint: Source) -> dict[str, str]:
@@ -292,7 +298,7 @@ def _discard(partial: Path, say: Note) -> None:
 
 
 def _remove(partial: Path) -> None:
-    for suffix in ("", ".wal"):
+    for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery"):
         Path(f"{partial}{suffix}").unlink(missing_ok=True)
     shutil.rmtree(f"{partial}.tmp", ignore_errors=True)
 

@@ -375,6 +375,8 @@ class Model:
         present = db.tables(STATE)
         if present and META not in present:
             raise UserError(f"{state} is a database of something else: give another file for the state")
+        if VOCABULARY in present:
+            raise UserError(f"{state} is a loaded model: give another file for the state")
         try:
             with db.transaction():
                 for statement in Segments(c).schema(self.program):

@@ -194,7 +194,8 @@ class DuckDB:
         try:
             self.execute(self.control.insert_from(table, batch.column_names, _BATCH, catalog))
         finally:
-            self._connection.unregister(_BATCH)
+            with suppress(duckdb.Error):  # after an error the transaction is over; the name is taken anew next time
+                self._connection.unregister(_BATCH)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -45,7 +45,7 @@ EXPRS = st.recursive(LEAVES, lambda e: st.one_of(
     st.builds(floordiv, e, st.integers(1, 8)), st.builds(mod, e, st.integers(1, 8))), max_leaves=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(EXPRS, st.tuples(*[st.integers(1, 5)] * 3))
 def test_every_value_stays(expr, extents):
     simplifier = Simplifier([(0, n - 1) for n in extents], {"S": (0, 4)})

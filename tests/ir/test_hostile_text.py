@@ -42,7 +42,7 @@ def survive(text: str) -> None:
     assert "error: " in rendered
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.randoms(use_true_random=False), st.integers(1, 3))
 def test_mutations(rng: random.Random, times: int) -> None:
     text = VALID
@@ -58,7 +58,6 @@ def test_mutations(rng: random.Random, times: int) -> None:
     survive(text)
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=()), max_size=40))
 def test_noise(text: str) -> None:
     survive(text)

@@ -48,13 +48,12 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-@settings(deadline=None)
 @given(strategies.values.filter(lambda v: v is not None))
 def test_values(value: Any) -> None:
     assert same(again(value), value)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(strategies.dense())
 def test_dense(value: DenseElements) -> None:
     assert again(value) == value
@@ -75,13 +74,11 @@ def test_true_is_not_one() -> None:
     assert "value = [true, 1, 1.0, \"1\"]" in text
 
 
-@settings(deadline=None)
 @given(strategies.dim())
 def test_dims(value: dims.Dim) -> None:
     assert again(value) == value
 
 
-@settings(deadline=None)
 @given(strategies.affine_map())
 def test_affine_maps(value: affine.AffineMap) -> None:
     assert again(value) == value
@@ -109,7 +106,6 @@ def test_affine_written_by_hand(text: str, point: tuple[int, ...], expected: tup
     assert tuple(affine.evaluate(r, point, {"S": 9}) for r in op.value.results) == expected
 
 
-@settings(deadline=None)
 @given(strategies.types, strategies.locations)
 def test_types_and_locations(type_: Any, location: Location) -> None:
     text = print_op(Source(result_types=[type_, type_], loc=location))
@@ -119,7 +115,6 @@ def test_types_and_locations(type_: Any, location: Location) -> None:
     assert print_op(op) == text
 
 
-@settings(deadline=None)
 @given(st.lists(strategies.texts, max_size=12))
 def test_names_are_stable(hints: list[str]) -> None:
     block = Block()

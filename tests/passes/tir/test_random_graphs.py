@@ -72,7 +72,8 @@ def softmax(t, pick, x):
 
 
 def norm(t, pick, x):
-    return t.builder.insert(ops.LayerNorm(x, (), eps=1e-3, result_types=[x.type])).result
+    """With a large eps: a small one would magnify the last bits of a row of equal numbers."""
+    return t.builder.insert(ops.LayerNorm(x, (), eps=1.0, result_types=[x.type])).result
 
 
 def projections(t, pick, x):
@@ -93,7 +94,7 @@ PROGRAMS = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 19)), min_s
 
 @pytest.mark.parametrize("pipeline", [["canonicalise"], ["fuse-elementwise"], ["merge-contractions"], ["split-load"],
                                       ["decompose"], ["cse", "dce"], ["fold-constants"], ALL], ids=lambda p: p[0])
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(PROGRAMS, st.sampled_from([(S, 6), (5, 4), (S, 1), (1, S)]))
 def test_passes_keep_the_meaning(pipeline, program, shape):
     def build(t, x):
