@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -13,14 +14,20 @@ from torch.utils import _pytree as pytree
 from transformers import LlamaForCausalLM
 
 from irsql.compile import compile_module, import_model, pipeline
+from irsql.dialects import expr
+from irsql.dialects.tir import ops as ti
+from irsql.dialects.tir.build import Tensors
 from irsql.ir import semantics
-from irsql.ir.attributes import TensorType
-from irsql.ir.core import Func, Module
-from irsql.ir.dims import SymDim
+from irsql.ir.affine import AffineMap, dim, floordiv
+from irsql.ir.attributes import I64, TensorType
+from irsql.ir.core import Builder, Func, IRError, Module, Value
+from irsql.ir.dims import SymDim, symbol
 from irsql.ir.dump import header_of, read_module, write_module
 from irsql.ir.instruments.reproducer import read_header
+from irsql.ir.instruments.verify_each import VerifyEach
 from irsql.ir.instruments.verify_semantics import VerifySemantics
 from irsql.ir.interp import Array, Interpreter
+from irsql.ir.passes import Pass, PassContext
 from irsql.ir.pipeline import run_passes
 from irsql.ir.printer import print_op
 from irsql.ir.target import attach
@@ -224,3 +231,74 @@ def test_shrink_makes_a_model_small_enough_to_execute(tmp_path: Path, capsys: py
     assert "add --shrink" in capsys.readouterr().err
     assert main([*flags, "--shrink"]) == 0
     assert read_module(tmp_path / "out.mlir").attrs_["stage"] == "sql"
+
+
+# -- what --verify-semantics notices -------------------------------------------------------------------
+def _of_first_sequence(module: Module) -> None:
+    """Every sequence of a batch at the positions of the first."""
+    for name in ("prefill", "decode"):
+        func = module.functions[name]
+        positions = next(a for a in func.block.args if a.name == "positions")
+        uses = list(positions.uses)
+        t = Tensors(Builder(func.block, func.block.ops[0]))
+        first = t.view(positions, ti.tensor(positions).shape, AffineMap(2, (floordiv(dim(0), 1000), dim(1))))
+        for user, index in uses:
+            user.set_operand(index, first)
+
+
+def _last_row(module: Module) -> None:
+    """The logits of the last row, whichever is asked for."""
+    func = module.functions["prefill"]
+    last = next(a for a in func.block.args if a.name == "last")
+    uses = list(last.uses)
+    t = Tensors(Builder(func.block, func.block.ops[0]))
+
+    def final(e: expr.Exprs) -> Value:
+        length = e.builder.insert(expr.Symbol(value=symbol("S"), result_types=[I64])).result
+        return e.binary("sub", length, e.const(1, I64))
+
+    end = t.map(ti.tensor(last).shape, [], final)
+    for user, index in uses:
+        user.set_operand(index, end)
+
+
+def _whole_temperatures(module: Module) -> None:
+    func = module.functions["sample"]
+    heat = next(a for a in func.block.args if a.name == "temperature")
+    uses = list(heat.uses)
+    t = Tensors(Builder(func.block, func.block.ops[0]))
+    floor = t.elementwise([heat], lambda e: e.unary("floor", e.args[0]))
+    for user, index in uses:
+        user.set_operand(index, floor)
+
+
+def _other_scale(module: Module) -> None:
+    for op in module.walk():
+        if isinstance(op, ti.Attention):
+            op.scale *= 1.001
+
+
+def _older_state(module: Module) -> None:
+    """Attention that does not see the rows of its own call."""
+    for op in module.walk():
+        if isinstance(op, ti.Attention) and isinstance(op.state.owner, ti.StateAppend):
+            op.set_operand(1, op.state.owner.state)
+
+
+@pytest.mark.parametrize(
+    "wrong", [_of_first_sequence, _last_row, _whole_temperatures, _other_scale, _older_state], ids=lambda f: f.__name__
+)
+def test_verify_semantics_notices(wrong: Callable[[Module], None]) -> None:
+    @attrs.frozen
+    class Wrong(Pass):
+        name = "wrong"
+        summary = "does one thing wrong"
+        stage_in = stage_out = "tir"
+
+        def run(self, module: Module, ctx: PassContext) -> None:
+            wrong(module)
+
+    model = staged("llama fused")
+    module = read_module(model.dumps[0][2])
+    with pytest.raises(IRError, match="pass wrong failed: it changes what the module computes"):
+        run_passes(module, Wrong(), instruments=[VerifySemantics(model.weights), VerifyEach()])

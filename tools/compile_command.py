@@ -15,7 +15,7 @@ from irsql.ir.instruments.options import InstrumentOptions
 from irsql.runtime import scripts, tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.generate import Defaults
-from irsql.runtime.session import Model
+from irsql.runtime.session import DEFAULT_CONTEXT, Model
 
 
 def write_scripts(
@@ -63,8 +63,12 @@ def write_scripts(
             content = scripts.from_database(model) if with_weights else None
             defaults = Defaults.of(model)
         vocabulary = int(program.meta["vocab"])
+        ids = _prompt(text, vocabulary, prompt, prompt_ids)
+        context = int(program.meta.get("context") or DEFAULT_CONTEXT)
+        if len(ids) >= context:
+            raise UserError(f"a prompt of {len(ids)} tokens leaves no room for new ones in the context of {context}")
         run = scripts.Run(
-            tuple(_prompt(text, vocabulary, prompt, prompt_ids)), max_new_tokens,
+            tuple(ids), max_new_tokens,
             attrs.evolve(defaults.settings, **{k: v for k, v in settings.items() if v is not None}),
             defaults.stop_ids if stop_ids is None else tuple(stop_ids), has_text=text is not None,
         )  # fmt: skip

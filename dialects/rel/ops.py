@@ -6,6 +6,8 @@ of the operand. A region that computes columns yields them in the order of the r
 
 from __future__ import annotations
 
+from irsql.dialects.expr import AGGREGATE
+from irsql.dialects.rel.checks import check_columns, check_conditions, check_yields, column_types
 from irsql.dialects.rel.types import logical, rel
 from irsql.ir.attributes import Attribute, DenseElements, attribute
 from irsql.ir.core import IRError, Op, Operands, Region, Value, op
@@ -75,7 +77,8 @@ class Project(Op):
     body: Region
 
     def verify(self) -> None:
-        _yields(self, self.body, len(rel(self.result).columns))
+        check_columns(self, self.body, [rel(self.x)])
+        check_yields(self, self.body, column_types(rel(self.result)))
 
 
 @op("rel.filter", pure=True)
@@ -84,6 +87,11 @@ class Filter(Op):
 
     x: Value
     body: Region
+
+    def verify(self) -> None:
+        check_columns(self, self.body, [rel(self.x)])
+        check_conditions(self, self.body)
+        _same_columns(self, self.x)
 
 
 @op("rel.join", pure=True)
@@ -102,6 +110,10 @@ class Join(Op):
         if len(out.keys) != sum(len(rel(v).keys) for v in self.inputs) or len(out.values) != sum(
                 len(rel(v).values) for v in self.inputs):
             raise IRError("a join has the columns of all its inputs", self)
+        if [v.type for v in out.values] != [c.type for v in self.inputs for c in rel(v).values]:
+            raise IRError("the value columns of a join have other types than those of its inputs", self)
+        check_columns(self, self.on, [rel(v) for v in self.inputs])
+        check_conditions(self, self.on)
 
 
 @op("rel.aggregate", pure=True)
@@ -124,14 +136,23 @@ class Aggregate(Op):
             raise IRError(f"group key {', '.join(missing)} is not a key of the input", self)
         if len(self.kinds) != len(rel(self.result).values):
             raise IRError(f"{len(self.kinds)} aggregates for {len(rel(self.result).values)} value columns", self)
-        _yields(self, self.body, sum(2 if k.startswith("arg") else 1 for k in self.kinds))
+        unknown = [k for k in self.kinds if k not in AGGREGATE]
+        if unknown:
+            raise IRError(f"unknown aggregate {', '.join(unknown)}; known are {', '.join(AGGREGATE)}", self)
+        check_columns(self, self.body, [rel(self.x)])
+        got, needed = len(self.body.block.terminator.operands), sum(2 if k.startswith("arg") else 1 for k in self.kinds)
+        if got != needed:
+            raise IRError(f"the region yields {got} values, {needed} are needed", self)
 
 
 @op("rel.union", pure=True)
 class Union(Op):
-    """Disjoint union of relations with the same columns."""
+    """Disjoint union of relations with the same number and types of columns; the result names them."""
 
     inputs: Operands
+
+    def verify(self) -> None:
+        _same_columns(self, *self.inputs)
 
 
 @op("rel.window", pure=True)
@@ -147,6 +168,17 @@ class Window(Op):
     partition: int
     descending: tuple[bool, ...]
 
+    def verify(self) -> None:
+        if self.kind not in ("row_number", "sum"):
+            raise IRError(f"unknown window function {self.kind!r}; known are row_number, sum", self)
+        check_columns(self, self.body, [rel(self.x)])
+        got = len(self.body.block.terminator.operands)
+        needed = (self.kind == "sum") + self.partition + len(self.descending)
+        if got != needed:
+            raise IRError(f"the region yields {got} values, {needed} are needed", self)
+        if rel(self.result).columns[:-1] != rel(self.x).columns:
+            raise IRError("a window has the columns of its input and one more", self)
+
 
 @op("rel.complete", pure=True)
 class Complete(Op):
@@ -158,6 +190,12 @@ class Complete(Op):
     x: Value
     domain: Value
     fill: tuple[float, ...]
+
+    def verify(self) -> None:
+        if len(self.fill) != len(rel(self.x).values):
+            raise IRError(f"{len(self.fill)} fill values for {len(rel(self.x).values)} columns", self)
+        if len(rel(self.domain).keys) != len(rel(self.x).keys):
+            raise IRError("the domain has other keys than what it completes", self)
 
 
 @op("rel.append", pure=True)
@@ -196,7 +234,9 @@ class Unpack(Op):
             raise IRError("unpack takes a tiled relation to scalar rows of the same logical columns", self)
 
 
-def _yields(op_: Op, region: Region, count: int) -> None:
-    got = len(region.block.terminator.operands)
-    if got != count:
-        raise IRError(f"the region yields {got} values, {count} are needed", op_)
+def _same_columns(op_: Op, *inputs: Value) -> None:
+    wanted = column_types(rel(op_.results[0]))
+    for v in inputs:
+        t = rel(v)
+        if len(t.keys) != len(rel(op_.results[0]).keys) or column_types(t) != wanted:
+            raise IRError(f"{op_.name} of relations with other columns than its result: {', '.join(t.columns)}", op_)

@@ -7,6 +7,7 @@ those selects become its CTEs, in order.
 
 from __future__ import annotations
 
+from irsql.dialects.rel.checks import check_columns, check_conditions, check_yields, column_types
 from irsql.dialects.rel.types import rel
 from irsql.ir.attributes import DenseElements
 from irsql.ir.core import IRError, Op, Operands, Region, Value, op
@@ -39,18 +40,28 @@ class Select(Op):
     defaults: tuple[float, ...] = ()
 
     def verify(self) -> None:
-        out, got = rel(self.result).columns, len(self.columns.block.terminator.operands)
-        if got != len(out):
-            raise IRError(f"the select yields {got} columns for {len(out)}", self)
+        types = [rel(v) for v in self.inputs]
+        for region in (self.where, self.group, self.columns):
+            check_columns(self, region, types)
+        check_conditions(self, self.where)
+        check_yields(self, self.columns, column_types(rel(self.result)))
         if not self.grouped and self.group.block.terminator.operands:
             raise IRError("group expressions without grouped", self)
+        if self.outer and (len(types) != 2 or len(self.defaults) != len(rel(self.result).values)):
+            raise IRError("an outer select joins two inputs and has a default a value column", self)
 
 
 @op("sql.union_all", pure=True)
 class UnionAll(Op):
-    """``UNION ALL`` of relations with the same columns."""
+    """``UNION ALL`` of relations with the same number and types of columns."""
 
     inputs: Operands
+
+    def verify(self) -> None:
+        wanted = column_types(rel(self.result))
+        for v in self.inputs:
+            if column_types(rel(v)) != wanted:
+                raise IRError(f"a union of relations with other columns: {', '.join(rel(v).columns)}", self)
 
 
 @op("sql.values", pure=True)

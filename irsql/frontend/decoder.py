@@ -102,9 +102,22 @@ def model_from_config(source: str | os.PathLike[str] | Any) -> PreTrainedModel:
         cls = cast("Any", transformers.AutoModelForCausalLM._model_mapping).get(type(config), None)
     if cls is None or not hasattr(cls, "prepare_inputs_for_generation"):
         raise CaptureError(f"the configuration names no causal language model of transformers: {names}")
-    with torch.device("meta"):
-        model = cls._from_config(config, attn_implementation="eager", dtype=torch.float32)
-    return model.eval().requires_grad_(False)
+    if getattr(config, "is_encoder_decoder", False):
+        raise CaptureError(f"{cls.__name__} has an encoder: only models that continue a text can be captured")
+    try:
+        with torch.device("meta"):
+            model = cls._from_config(config, attn_implementation="eager", dtype=torch.float32)
+        model.eval().requires_grad_(False)
+        if not _geometry(model):
+            raise CaptureError(f"{cls.__name__} has no layers by its configuration")
+    except CaptureError:
+        raise
+    except Exception as error:
+        # What a wrong number in a configuration leads to is any error of transformers or torch.
+        reason = (str(error).splitlines() or [""])[0]
+        raise CaptureError(f"transformers cannot make {cls.__name__} of its configuration: "
+                           f"{type(error).__name__}: {reason}") from error  # fmt: skip
+    return model
 
 
 def _read_config(folder: Path) -> Any:
@@ -117,10 +130,13 @@ def _read_config(folder: Path) -> Any:
         if not isinstance(model_type, str):
             raise CaptureError(f"{path} names no model_type")
         return transformers.AutoConfig.for_model(**fields)
+    except CaptureError:
+        raise
     except FileNotFoundError:
         raise CaptureError(f"{folder} holds no config.json") from None
-    except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except Exception as error:
+        # Configurations check their fields in many ways.
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise CaptureError(f"{path} cannot be read: {reason}") from error
 
 

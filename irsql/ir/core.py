@@ -157,6 +157,12 @@ class Region:
         self.blocks.append(block)
         return block
 
+    def walk(self) -> Iterator[Op]:
+        """Every op in the region, each before its nested ops; safe against erasure of the yielded op."""
+        for block in list(self.blocks):
+            for inner in list(block.ops):
+                yield from inner.walk()
+
     @property
     def block(self) -> Block:
         """The only block.
@@ -297,9 +303,7 @@ class Op:
         """Every op from this one down, each before its nested ops; safe against erasure of the yielded op."""
         yield self
         for region in self.regions:
-            for block in list(region.blocks):
-                for inner in list(block.ops):
-                    yield from inner.walk()
+            yield from region.walk()
 
     # -- change ------------------------------------------------------------------------------------
     def detach(self) -> None:
@@ -429,9 +433,9 @@ class ArgInfo(Attribute):
     role
         ``input`` (given by the caller), ``control`` (a scalar row the driver sets), ``state`` (a version of a state).
     domain
-        ``normal`` (floats drawn from N(0, 1)), ``range`` (integers in ``[low, high)``), ``positions`` (consecutive
-        along the last axis, from ``low``), ``last`` (the last index of symbol ``of``), ``mask`` (0 or 1), ``unit``
-        (floats of [0, 1)).
+        ``normal`` (floats drawn from N(0, 1)), ``range`` (numbers in ``[low, high)``), ``positions`` (consecutive
+        along the last axis, each row from a place of its own, the first from ``low``), ``last`` (an index of symbol
+        ``of``), ``mask`` (0 or 1), ``unit`` (floats of [0, 1)).
     low, high
         Bounds of ``range`` and ``positions``.
     of

@@ -14,6 +14,7 @@ infinities themselves.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -27,6 +28,8 @@ from irsql.ir.core import ArgInfo, Func, IRError, Module
 from irsql.ir.interp import Array, Interpreter
 
 TOLERANCE = 1e-4
+POSITION_STEP = 3
+"""How far the sequences of a drawn batch are apart."""
 LOAD = "load"
 PAST = "P"
 STATE_KEYS = ("seq", "pos")
@@ -201,13 +204,19 @@ def draw_argument(info: ArgInfo, type_: TensorType, symbols: Mapping[str, int], 
     shape = tuple(dims.evaluate(d, symbols) for d in type_.shape)
     dtype = type_.dtype.numpy
     match info.domain:
+        case "range" if type_.dtype.is_float:
+            # every third number is whole, so that 0, which often means "off", is among them
+            drawn = rng.uniform(info.low, max(info.high, info.low + 1), shape)
+            return np.where(rng.integers(0, 3, shape) == 0, np.floor(drawn), drawn).astype(dtype)
         case "range":
             return rng.integers(info.low, max(info.high, info.low + 1), shape).astype(dtype)
         case "positions":
+            # the sequences of a batch are at different places, so that no row's positions pass for another's
             row = np.arange(shape[-1] if shape else 1) + info.low + past
-            return np.broadcast_to(row if shape else row[0], shape).astype(dtype)
+            start = POSITION_STEP * np.arange(math.prod(shape[:-1])).reshape(*shape[:-1], 1) if len(shape) > 1 else 0
+            return np.broadcast_to(row + start if shape else row[0], shape).astype(dtype)
         case "last":
-            return np.full(shape, symbols[info.of] - 1, dtype)
+            return rng.integers(0, symbols[info.of], shape).astype(dtype)
         case "unit":
             return rng.random(shape).astype(dtype)
         case "mask":

@@ -68,13 +68,23 @@ class Defaults:
     @classmethod
     def of_configs(cls, config: Mapping[str, Any], model_config: Mapping[str, Any]) -> Defaults:
         """The defaults in a ``generation_config.json`` and, for stop tokens, a ``config.json``."""
-        given = {name: type(_NEUTRAL[name])(config[name]) for name in _FROM_CONFIG if config.get(name) is not None}
+        given = {name: _number(name, config[name]) for name in _FROM_CONFIG if config.get(name) is not None}
         given["temperature"] = given.get("temperature", 1.0) if config.get("do_sample") else 0.0
         stops = config.get("eos_token_id", model_config.get("eos_token_id"))
         ids = stops if isinstance(stops, list) else [] if stops is None else [stops]
+        if not all(isinstance(i, int) for i in ids):
+            raise UserError(f"the model's configuration names no ids at eos_token_id, but {stops!r}")
         ignored = [f"{name}={config[name]}" for name, neutral in _IGNORED.items()
                    if name in config and config[name] not in neutral]  # fmt: skip
         return cls(Settings(**given), tuple(int(i) for i in ids), tuple(ignored))
+
+
+def _number(name: str, value: Any) -> Any:
+    kind = type(_NEUTRAL[name])
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or kind(value) != value:
+        what = "an integer" if kind is int else "a number"
+        raise UserError(f"the model's generation_config.json says {name}: {value!r}, which is not {what}")
+    return kind(value)
 
 
 class Generation:

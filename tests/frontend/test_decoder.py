@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "mlp_bias": True,
     },
 }
+
+def llama_json(**changes: Any) -> str:
+    """A Llama's config.json with some fields changed."""
+    return json.dumps({**llama_config().to_dict(), **changes})
+
 
 Step = Callable[[list[int], int], Tensor]
 
@@ -282,6 +288,15 @@ def test_folder_to_graph_to_logits(tmp_path: Path) -> None:
         ("{}", "names no model_type"),
         ('{"model_type": "nosuchmodel"}', "cannot be read"),
         ('{"model_type": "llama", "architectures": ["LlamaModel"]}', "no causal language model"),
+        ('{"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}', "has an encoder"),
+        (llama_json(hidden_act="nosuch"), "transformers cannot make LlamaForCausalLM of its configuration: KeyError"),
+        (llama_json(num_hidden_layers=0), "has no layers"),
+        (llama_json(hidden_size="abc"), "cannot be read|cannot make"),
+        (llama_json(num_attention_heads=None), "cannot be read|cannot make"),
+        (llama_json(head_dim=7), "cannot be read|cannot make"),
+        (llama_json(num_key_value_heads=3), "cannot be read|cannot make"),
+        (llama_json(rope_parameters={"rope_type": "nosuch"}), "cannot be read|cannot make"),
+        (llama_json(vocab_size=-5), "cannot be read|cannot make"),
     ],
 )
 def test_bad_configurations(tmp_path: Path, content: str | None, match: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from irsql.dialects.tir import ops
 from irsql.dialects.tir.build import Tensors
 from irsql.ir import semantics
-from irsql.ir.attributes import F32, I64, TensorType
+from irsql.ir.attributes import F32, I64, ScalarType, TensorType
 from irsql.ir.core import ArgInfo, Builder, Func, IRError, Module
 from irsql.ir.dims import symbol
 from tests.ir.samples import softmax
@@ -69,8 +69,7 @@ def test_parameters_are_drawn_when_read() -> None:
 
 
 @pytest.mark.parametrize(("info", "want"), [
-    (ArgInfo(domain="positions", low=2), [[5, 6, 7]] * 2),
-    (ArgInfo(domain="last", of="S"), [[2, 2, 2]] * 2),
+    (ArgInfo(domain="positions", low=2), [[5, 6, 7], [8, 9, 10]]),
     (ArgInfo(domain="range", low=4, high=5), [[4, 4, 4]] * 2),
 ])
 def test_arguments_come_from_their_domain(info: ArgInfo, want: list[list[int]]) -> None:
@@ -78,6 +77,19 @@ def test_arguments_come_from_their_domain(info: ArgInfo, want: list[list[int]]) 
     got = semantics.draw_argument(info, type_, {"B": 2, "S": 3}, np.random.default_rng(0), past=3)
     assert got.tolist() == want
     assert got.dtype == np.int64
+
+
+def test_domains_that_are_drawn() -> None:
+    def draw(info: ArgInfo, dtype: ScalarType) -> list[float]:
+        return semantics.draw_argument(info, TensorType((300,), dtype), {"S": 3}, np.random.default_rng(0)).tolist()
+
+    assert set(draw(ArgInfo(domain="last", of="S"), I64)) == {0, 1, 2}
+    assert set(draw(ArgInfo(domain="range", low=1, high=4), I64)) == {1, 2, 3}
+    heat = draw(ArgInfo(domain="range", low=0, high=3), F32)
+    assert {0.0, 1.0, 2.0} < set(heat)
+    assert len({x for x in heat if x % 1}) > 100
+    assert all(0 <= x < 3 for x in heat)
+    assert all(0 <= x < 1 for x in draw(ArgInfo(domain="unit"), F32))
 
 
 def test_mask_and_unknown_domains() -> None:

@@ -57,3 +57,17 @@ def test_defaults_of_a_checkpoint() -> None:
     assert attrs.evolve(found.settings, temperature=1.0).sampler == "sample_filtered"
     assert Defaults.of_configs({"do_sample": True}, {}).settings == Settings(temperature=1.0)
     assert Defaults.of_configs({}, {}) == Defaults()
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"temperature": "hot"}, "says temperature: 'hot', which is not a number"),
+        ({"top_k": 2.5}, "says top_k: 2.5, which is not an integer"),
+        ({"do_sample": True, "temperature": -1}, "the temperature must be 0 or more, not -1"),
+        ({"eos_token_id": [3, None]}, r"names no ids at eos_token_id, but \[3, None\]"),
+    ],
+)
+def test_nonsense_in_a_checkpoint(config: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        Defaults.of_configs(config, {})

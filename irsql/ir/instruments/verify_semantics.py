@@ -11,6 +11,7 @@ from irsql.ir.core import IRError, Module
 from irsql.ir.instruments.base import Instrument, PassRun
 from irsql.ir.interp import Array
 from irsql.ir.passes import Pass
+from irsql.ir.verifier import verify
 
 MAX_ELEMENTS = 4_000_000
 """Most elements of all parameters together that are interpreted without asking (rel holds a row an element)."""
@@ -45,6 +46,7 @@ class VerifySemantics(Instrument):
     def before_pipeline(self, module: Module, passes: Sequence[Pass]) -> None:
         if module is self._module or not passes:
             return
+        verify(module)  # what is not valid fails with a diagnostic, not in the middle of its execution
         self._refuse_big(module)
         try:
             self._wanted = [(t, semantics.execute(module, t, self.parameters))

@@ -72,8 +72,9 @@ def softmax(t, pick, x):
 
 
 def norm(t, pick, x):
-    """With a large eps: a small one would magnify the last bits of a row of equal numbers."""
-    return t.builder.insert(ops.LayerNorm(x, (), eps=1.0, result_types=[x.type])).result
+    """Beside a residual: of a row of nearly equal numbers the norm alone is made of their last bits."""
+    normed = t.builder.insert(ops.LayerNorm(x, (), eps=1.0, result_types=[x.type])).result
+    return t.elementwise([x, normed], lambda e: e.binary("add", *e.args))
 
 
 def projections(t, pick, x):
