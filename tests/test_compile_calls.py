@@ -202,3 +202,10 @@ def test_sizes_that_the_graph_does_not_hold_for_are_refused(name: str) -> None:
                 compiled(x)
         else:
             torch.testing.assert_close(compiled(x), function(x))
+
+
+def test_dicts_in_another_order_are_the_same() -> None:
+    compiled = irsql.compile(lambda d: d["a"] - d["b"], ({"a": X, "b": X * 2},))
+    assert torch.equal(compiled({"b": X, "a": X * 3}), X * 2)
+    with pytest.raises(CaptureError, match="structure"):
+        compiled({"a": X, "c": X})

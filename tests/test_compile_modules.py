@@ -176,3 +176,14 @@ def test_wrong_arguments_are_refused() -> None:
     compiled = compiles(seeded(Mlp()), [normal(4, 16)])
     with pytest.raises(ValueError, match="shape"):
         compiled(normal(4, 15))
+
+
+@pytest.mark.parametrize("function", [lambda x: torch.relu(x * 1.01 - 0.01), lambda x: torch.tanh(x * 1.01 + 0.01)])
+def test_long_chains_stay_within_what_sql_can_nest(function: Any) -> None:
+    def chain(x: Tensor) -> Tensor:
+        for _ in range(200):
+            x = function(x)
+        return x
+
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(irsql.compile(chain, (x,))(x), chain(x))

@@ -155,16 +155,16 @@ class _Sampler:
 
 _DRAW: Mapping[str, tuple[ScalarType, ArgInfo]] = {
     "logits": (F32, ArgInfo()),
-    "temperature": (F64, ArgInfo("control", "range", 0, 3)),
+    "temperature": (F64, ArgInfo("control", "interval", 0, 3)),
     "seed": (I64, ArgInfo("control", "range", 0, 2**62)),
     "sequence": (I64, ArgInfo("control", "range", 0, 2**20)),
     "position": (I64, ArgInfo("control", "range", 0, 2**20)),
 }
 _FILTERS: Mapping[str, tuple[ScalarType, ArgInfo]] = {
-    "penalty": (F64, ArgInfo("control", "range", 1, 3)),
+    "penalty": (F64, ArgInfo("control", "interval", 1, 3)),
     "top_k": (I64, ArgInfo("control", "range", 0, 5)),
-    "top_p": (F64, ArgInfo("control", "unit")),
-    "min_p": (F64, ArgInfo("control", "unit")),
+    "top_p": (F64, ArgInfo("control", "interval", 0, 1)),
+    "min_p": (F64, ArgInfo("control", "interval", 0, 1)),
 }
 _OF_IDS = ("logits", "penalty")
 """Arguments with a value an id; the others have one a sequence."""

@@ -17,7 +17,8 @@ PRIME = 67108859
 ROUND_CONSTANTS = (51451632, 39380409, 49095386, 63493074, 52153134, 33618080, 32755626, 4018343, 6001046, 29270474)
 """Constant of each round: the first 8 bytes (big-endian) of SHA-256 of ``irsql uniform <round>``, modulo the prime."""
 
-LIMB = 2**26
+LIMB = 2**25
+"""Base of the digits of seed and sequence: below the prime, so that different digits are different keys."""
 KEY_LIMBS = (("seed", 0), ("sequence", 0), ("seed", 1), ("seed", 2), ("sequence", 1))
 """Which digit is the key of round i, i modulo 5: each enters twice and the low ones early."""
 
@@ -37,7 +38,7 @@ class Algebra(Protocol[T]):
 
 
 def limb(alg: Algebra[T], x: T, index: int) -> T:
-    """Digit ``index`` of ``x`` to the base 2**26."""
+    """Digit ``index`` of ``x`` to the base :data:`LIMB`."""
     shifted = alg.binary("floordiv", x, alg.const(LIMB**index)) if index else x
     return alg.binary("mod", shifted, alg.const(LIMB))
 

@@ -170,9 +170,14 @@ class Captured:
         """
         from torch.utils._pytree import tree_flatten
 
-        leaves, spec = tree_flatten(self._as_captured(args, kwargs or {}))
+        given = self._as_captured(args, kwargs or {})
+        leaves, spec = tree_flatten(given)
         if self.in_spec is not None and spec != self.in_spec:
-            raise CaptureError(f"the arguments have the structure {spec}, the module was captured with {self.in_spec}")
+            try:
+                leaves = self.in_spec.flatten_up_to(given)  # dicts in another order are the same
+            except ValueError:
+                raise CaptureError(f"the arguments have the structure {spec}, the module was captured with "
+                                   f"{self.in_spec}") from None
         for position, value in self.fixed.items():
             given = leaves[position]
             if type(given) is not type(value) or given != value:

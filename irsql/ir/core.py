@@ -433,11 +433,11 @@ class ArgInfo(Attribute):
     role
         ``input`` (given by the caller), ``control`` (a scalar row the driver sets), ``state`` (a version of a state).
     domain
-        ``normal`` (floats drawn from N(0, 1)), ``range`` (numbers in ``[low, high)``), ``positions`` (consecutive
+        ``normal`` (floats drawn from N(0, 1)), ``range`` (integers in ``[low, high)``), ``positions`` (consecutive
         along the last axis, each row from a place of its own, the first from ``low``), ``last`` (an index of symbol
-        ``of``), ``mask`` (0 or 1), ``unit`` (floats of [0, 1)).
+        ``of``), ``mask`` (0 or 1), ``interval`` (any numbers in ``[low, high)``).
     low, high
-        Bounds of ``range`` and ``positions``.
+        Bounds of ``range``, ``interval`` and ``positions``.
     of
         A symbol, for ``last``.
     """

@@ -204,7 +204,7 @@ def draw_argument(info: ArgInfo, type_: TensorType, symbols: Mapping[str, int], 
     shape = tuple(dims.evaluate(d, symbols) for d in type_.shape)
     dtype = type_.dtype.numpy
     match info.domain:
-        case "range" if type_.dtype.is_float:
+        case "interval":
             # every third number is whole, so that 0, which often means "off", is among them
             drawn = rng.uniform(info.low, max(info.high, info.low + 1), shape)
             return np.where(rng.integers(0, 3, shape) == 0, np.floor(drawn), drawn).astype(dtype)
@@ -217,8 +217,6 @@ def draw_argument(info: ArgInfo, type_: TensorType, symbols: Mapping[str, int], 
             return np.broadcast_to(row + start if shape else row[0], shape).astype(dtype)
         case "last":
             return rng.integers(0, symbols[info.of], shape).astype(dtype)
-        case "unit":
-            return rng.random(shape).astype(dtype)
         case "mask":
             return rng.integers(0, 2, shape).astype(dtype)
         case "normal":

@@ -90,8 +90,6 @@ def _tree(program: Program, steps: Sequence[LoadStep], weights: Weights, names: 
             stack[-count:] = [_concat(stack[-count:], axis)]
         elif step.kind == "permute":
             stack.append(_permute(stack.pop(), step.ints))
-        elif step.kind == "scale":
-            stack.append(_scale(stack.pop(), float(step.name)))
         else:
             raise ValueError(f"unknown load step {step.kind!r}")
     (node,) = stack
@@ -138,7 +136,3 @@ def _permute(node: _Node, order: Sequence[int]) -> _Node:
         return kept[0][a:b]
 
     return _Node(shape, rows)
-
-
-def _scale(node: _Node, factor: float) -> _Node:
-    return _Node(node.shape, lambda a, b: node.rows(a, b) * np.float32(factor))

@@ -9,7 +9,8 @@ import attrs
 
 from irsql.runtime.errors import UserError
 
-SEED_LIMIT = 2**62
+SEED_LIMIT, STREAM_LIMIT = 2**62, 2**50
+"""The draw depends on all bits of seeds and streams below these."""
 SAMPLERS = ("greedy", "sample", "sample_filtered")
 """The program's functions that choose, each doing all that the one before it does."""
 
@@ -53,10 +54,10 @@ class Settings:
         _check(0 <= self.top_p <= 1, "top-p must be between 0 and 1", self.top_p)
         _check(0 <= self.min_p <= 1, "min-p must be between 0 and 1", self.min_p)
         _check(self.repetition_penalty > 0, "the repetition penalty must be more than 0", self.repetition_penalty)
-        for name in ("seed", "stream"):
+        for name, limit in (("seed", SEED_LIMIT), ("stream", STREAM_LIMIT)):
             value = getattr(self, name)
-            _check(_whole(value) and 0 <= value < SEED_LIMIT,
-                   f"the {name} must be an integer between 0 and {SEED_LIMIT - 1}", value)  # fmt: skip
+            _check(_whole(value) and 0 <= value < limit,
+                   f"the {name} must be an integer between 0 and {limit - 1}", value)  # fmt: skip
 
     @property
     def sampler(self) -> str:

@@ -32,7 +32,7 @@ TARGET = Target(
                "floor": "FLOOR", "ceil": "CEIL", "trunc": "TRUNC", "round": "ROUND_EVEN", "sign": "SIGN",
                "isnan": "ISNAN", "rsqrt": "SQRT", "pow": "POWER", "dot.list": "LIST_INNER_PRODUCT",
                "dot.array": "ARRAY_INNER_PRODUCT"},
-    limits=Limits(max_columns=1000, max_expression_depth=900, max_identifier_bytes=63),
+    limits=Limits(max_columns=1000, max_expression_depth=64, max_identifier_bytes=63),
     costs=Costs(machine="2-core x86-64, 2.6 GHz", date="2026-11-23", mac_ns={"list": 1.25, "array": 1.7}, byte_ns=0.14,
                 row_ns=36.0, group_ns=60.0, statement_ms=0.6, term_us=90.0, pack_ns=113.0, unpack_ns=74.0),
     layout=LayoutDefaults(carriers=("list",), lane_decode=256, lane_prefill=128, min_rows_per_core=2048,

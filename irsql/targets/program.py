@@ -131,8 +131,7 @@ class LoadStep:
     ----------
     kind
         ``parameter`` pushes checkpoint tensor ``name``; ``constant`` pushes the program's constant ``name``;
-        ``concat`` joins the last ``ints[1]`` tensors along axis ``ints[0]``; ``permute`` permutes axes by ``ints``;
-        ``scale`` multiplies by ``float(name)``.
+        ``concat`` joins the last ``ints[1]`` tensors along axis ``ints[0]``; ``permute`` permutes axes by ``ints``.
     """
 
     kind: str

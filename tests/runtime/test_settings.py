@@ -22,7 +22,7 @@ from irsql.targets.control import SETTINGS
         ({"min_p": float("nan")}, "min-p must be between 0 and 1, not nan"),
         ({"repetition_penalty": 0}, "the repetition penalty must be more than 0, not 0"),
         ({"seed": 2**62}, f"the seed must be an integer between 0 and {2**62 - 1}, not {2**62}"),
-        ({"stream": True}, f"the stream must be an integer between 0 and {2**62 - 1}, not True"),
+        ({"stream": True}, f"the stream must be an integer between 0 and {2**50 - 1}, not True"),
     ],
 )
 def test_values_outside_of_their_range(settings: dict[str, Any], sentence: str) -> None:
