@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,7 @@ class Compiled:
         fill(self._db, self.program, weights, {})
         for spec in self._function.inputs:
             self._db.execute(self._db.control.create_spec(spec))
+        self._lock = threading.Lock()
         self._plan = [self._db.prepare(s.sql) for s in self._function.statements]
 
     def __repr__(self) -> str:
@@ -89,6 +91,21 @@ class Compiled:
                 raise ValueError(f"argument {given.target} is {dtype.removeprefix('torch.')}, expected {given.dtype}")
         arrays = [_array(t) if isinstance(t, torch.Tensor) else np.asarray(t) for t in tensors]
         symbols = self._symbols(arrays)
+        with self._lock:  # one connection, one call at a time
+            tables = self._run(arrays, symbols)
+        results: list[Any] = []
+        for out in self._captured.outputs:
+            if out.kind == "constant":
+                results.append(out.value)
+                continue
+            array = from_arrow(*next(tables), symbols)
+            results.append(int(array) if out.kind == "symint" else
+                           torch.from_numpy(array).to(getattr(torch, out.dtype)))
+        spec_out = self._captured.out_spec
+        return pytree.tree_unflatten(results, spec_out) if spec_out is not None else results[0]
+
+    def _run(self, arrays: list[np.ndarray[Any, Any]], symbols: Mapping[str, int]) -> Iterator[tuple[TableSpec, Any]]:
+        """Fill the input tables, run the statements and read the result tables."""
         with self._db.transaction():
             for spec, array in zip(self._function.inputs, arrays, strict=True):
                 self._db.execute(self._db.control.delete(spec.name))
@@ -96,19 +113,8 @@ class Compiled:
             self._fill_dims(symbols)
             for statement in self._plan:
                 self._db.execute(statement)
-        results: list[Any] = []
-        found = iter(self._function.outputs)
-        for out in self._captured.outputs:
-            if out.kind == "constant":
-                results.append(out.value)
-                continue
-            spec = next(found)
-            table = self._db.arrow(self._db.control.read(spec.name, [c.name for c in spec.columns]))
-            array = from_arrow(spec, table, symbols)
-            results.append(int(array) if out.kind == "symint" else
-                           torch.from_numpy(array).to(getattr(torch, out.dtype)))
-        spec_out = self._captured.out_spec
-        return pytree.tree_unflatten(results, spec_out) if spec_out is not None else results[0]
+        return iter([(spec, self._db.arrow(self._db.control.read(spec.name, [c.name for c in spec.columns])))
+                     for spec in self._function.outputs])  # fmt: skip
 
     def _symbols(self, arrays: list[np.ndarray[Any, Any]]) -> dict[str, int]:
         """Values of the symbols from the shapes of the arguments, each checked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,11 @@ def test_dicts_in_another_order_are_the_same() -> None:
     assert torch.equal(compiled({"b": X, "a": X * 3}), X * 2)
     with pytest.raises(CaptureError, match="structure"):
         compiled({"a": X, "c": X})
+
+
+def test_threads_take_turns() -> None:
+    compiled = irsql.compile(nn.Linear(3, 2), (X[None],))
+    inputs = [torch.full((1, 3), float(n)) for n in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        for x, got in zip(inputs, pool.map(compiled, inputs), strict=True):
+            torch.testing.assert_close(got, compiled(x), rtol=0, atol=0)

@@ -196,7 +196,8 @@ class Captured:
         first = self.parameters[:count]
         missing = [name for name in (*first, *keywords) if name not in given]
         if twice or missing or len(given) + len(rest) != count + len(keywords):
-            wanted = ", ".join((*first, *keywords)) or "none"
+            named = (*first, *keywords)
+            wanted = ", ".join(named) if len(named) == count + len(keywords) else f"{count} by position"
             problem = (f"{', '.join(sorted(twice))} is given twice" if twice else
                        f"{', '.join(missing)} is missing" if missing else f"{len(args) + len(kwargs)} are given")
             raise CaptureError(f"the module was captured with the arguments {wanted}: {problem}")
