@@ -19,6 +19,7 @@ from irsql.runtime.session import Model as Model_
 
 if TYPE_CHECKING:
     from irsql.ir.instruments.base import Instrument
+    from irsql.runtime.chat import Chat
     from irsql.targets.program import Program
 
 TARGETS = ("duckdb",)
@@ -95,6 +96,13 @@ class Model(Model_):
         return batch.generate_batch(
             self, prompts, max_new_tokens=max_new_tokens, stop_ids=stop_ids, keep=keep, at_once=at_once, **settings
         )
+
+
+    def chat(self, *, resume: int | None = None, system: str | None = None, **settings: Any) -> Chat:
+        """A conversation through the model's own chat template; see :class:`irsql.runtime.chat.Chat`."""
+        from irsql.runtime.chat import Chat  # with Jinja, which nothing else needs
+
+        return Chat(self, resume=resume, system=system, **settings)
 
 
 def load(
@@ -244,7 +252,8 @@ def _key(folder: Path, stamp: str, capture: str) -> str:
     """What the cached database depends on: weights, the other files of the folder, the recipe, and all code."""
     versions = [_version(name) for name in ("duckdb", "sqlglot", "tokenizers", "torch", "transformers")]
     digest = hashlib.sha256(" ".join([stamp, capture, *versions]).encode())
-    for name in ("config.json", "generation_config.json", "tokenizer.json"):
+    for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+                 "chat_template.jinja"):  # fmt: skip
         file = folder / name
         digest.update(file.read_bytes() if file.is_file() else b"-")
     package = Path(__file__).parent

@@ -12,13 +12,34 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import irsql
+from irsql.tools import sequences_command
+from irsql.tools.options import (
+    Capture,
+    CaptureOption,
+    MaxNewTokens,
+    MemoryLimit,
+    MinP,
+    ModelArg,
+    Pipeline,
+    Plugin,
+    PromptIds,
+    RepetitionPenalty,
+    Seed,
+    StateFile,
+    StopIds,
+    TargetOption,
+    Temperature,
+    Threads,
+    TopK,
+    TopP,
+    ids,
+)
 
 if TYPE_CHECKING:
     from irsql.api import Model
@@ -34,54 +55,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-SAMPLING = "Sampling (by default as generation_config.json or the continued sequence says, else greedy)"
-
-
-class Capture(StrEnum):
-    """How a model folder is captured."""
-
-    fused = "fused"
-    aten = "aten"
-
-
-ModelArg = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A Hugging Face folder, or a database `irsql load` wrote.")
-]
-TargetOption = Annotated[str, typer.Option(help="The engine.")]
-CaptureOption = Annotated[Capture, typer.Option(help="fused keeps attention and norms whole; aten recognises nothing.")]
-MaxNewTokens = Annotated[int, typer.Option(min=1, help="Most tokens to generate.")]
-PromptIds = Annotated[str | None, typer.Option(metavar="1,5,9", help="The prompt as token ids.")]
-Temperature = Annotated[
-    float | None, typer.Option(help="0 takes the most likely token, more draws.", rich_help_panel=SAMPLING)
-]
-TopK = Annotated[int | None, typer.Option(help="Draw from the so many most likely tokens.", rich_help_panel=SAMPLING)]
-TopP = Annotated[
-    float | None, typer.Option(help="Draw from the tokens that reach this probability.", rich_help_panel=SAMPLING)
-]
-MinP = Annotated[
-    float | None,
-    typer.Option(help="Draw from tokens with this share of the likeliest one's probability.", rich_help_panel=SAMPLING),
-]
-RepetitionPenalty = Annotated[
-    float | None,
-    typer.Option(help="Above 1, tokens that are there already become less likely.", rich_help_panel=SAMPLING),
-]
-Seed = Annotated[
-    int | None, typer.Option(help="The same seed draws the same tokens. (default: 0)", rich_help_panel=SAMPLING)
-]
-StopIds = Annotated[
-    str | None,
-    typer.Option(metavar="2,7", help="Tokens that end the text; by default the model's end-of-sequence tokens."),
-]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the engine; by default one a core.")]
-Pipeline = Annotated[
-    str | None,
-    typer.Option(metavar="TEXT", help="Passes instead of those that irsql-opt --print-pipeline shows."),
-]
-Plugin = Annotated[
-    list[str] | None, typer.Option(metavar="FILE|MODULE", help="Load passes of your own from a Python file or module.")
-]
-MemoryLimit = Annotated[str | None, typer.Option(metavar="4GB", help="What the engine may buffer.")]
+app.add_typer(sequences_command.app, name="sequences")
 
 
 @app.callback()
@@ -96,42 +70,84 @@ def common(
 def generate(
     context: typer.Context, model: ModelArg,
     prompt: Annotated[str | None, typer.Argument(help="The text to continue.")] = None,
-    prompt_ids: PromptIds = None, max_new_tokens: MaxNewTokens = 128, stop_ids: StopIds = None,
+    prompt_ids: PromptIds = None,
+    batch: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Continue every line of a file, all together; - reads a pipe.")
+    ] = None,
+    max_new_tokens: MaxNewTokens = 128, stop_ids: StopIds = None,
     temperature: Temperature = None, top_k: TopK = None, top_p: TopP = None, min_p: MinP = None,
     repetition_penalty: RepetitionPenalty = None, seed: Seed = None, target: TargetOption = "duckdb",
-    db: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep sequences and state in this database.")] = None,
+    db: StateFile = None,
+    resume: Annotated[int | None, typer.Option(metavar="NUMBER", help="Continue this sequence of --db.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object: prompt_ids, ids, text, timings.")] = False,
     capture: CaptureOption = Capture.fused, threads: Threads = None, memory_limit: MemoryLimit = None,
 ) -> None:  # fmt: skip
     """Continue a prompt; the new text goes to standard output as it is generated.
 
     `ids` are the new tokens only; a stop token that ended them is the last one and has no text. With --db and without
-    a prompt, the newest sequence of that file is continued.
+    a prompt, the newest sequence of that file is continued. With --batch, --json prints an object a line.
 
     Examples
     --------
       irsql generate ./Llama-3.2-1B "The sea is" --max-new-tokens 40
       irsql generate model.db --prompt-ids 1,5,9 --json
-      irsql generate model.db "Once" --temperature 0.8 --seed 7 --db chat.db
+      irsql generate model.db "Once" --temperature 0.8 --top-p 0.9 --seed 7 --db chat.db
+      irsql generate model.db --batch prompts.txt
     """
+    from irsql.runtime.errors import UserError
     from irsql.runtime.generate import Defaults
 
-    state = ":memory:" if db is None else db
-    with open_model(context, model, target=target, capture=capture, state=state, threads=threads,
-                    memory_limit=memory_limit) as opened:  # fmt: skip
-        resume = None
-        if prompt is None and prompt_ids is None:
-            resume = _newest(opened, db)
+    options: dict[str, Any] = {
+        "max_new_tokens": max_new_tokens, "stop_ids": None if stop_ids is None else ids(stop_ids),
+        "keep": db is not None, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
+        "repetition_penalty": repetition_penalty, "seed": seed,
+    }  # fmt: skip
+    if batch is not None and (prompt is not None or prompt_ids is not None or resume is not None):
+        raise UserError("--batch takes its prompts from a file: leave out the prompt, --prompt-ids and --resume")
+    with open_model(context, model, target=target, capture=capture, state=":memory:" if db is None else db,
+                    threads=threads, memory_limit=memory_limit) as opened:  # fmt: skip
         ignored = Defaults.of(opened).ignored
         if ignored:
             print(f"irsql: generation_config.json also asks for {', '.join(ignored)}: not applied", file=sys.stderr)
-        running = opened.generate(
-            prompt, prompt_ids=None if prompt_ids is None else _ids(prompt_ids), max_new_tokens=max_new_tokens,
-            stop_ids=None if stop_ids is None else _ids(stop_ids), resume=resume, keep=db is not None,
-            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty,
-            seed=seed,
-        )  # fmt: skip
-        _show(opened, running, as_json)
+        if batch is not None:
+            from irsql.tools import batch_command
+
+            batch_command.run(opened, batch, as_json, options)
+            return
+        if resume is None and prompt is None and prompt_ids is None:
+            resume = _newest(opened, db)
+        given = None if prompt_ids is None else ids(prompt_ids)
+        _show(opened, opened.generate(prompt, prompt_ids=given, resume=resume, **options), as_json)
+
+
+@app.command()
+def chat(
+    context: typer.Context, model: ModelArg,
+    system: Annotated[str | None, typer.Option(metavar="TEXT", help="A system message, for a new chat.")] = None,
+    db: StateFile = None,
+    resume: Annotated[int | None, typer.Option(metavar="NUMBER", help="Go on with this chat of --db.")] = None,
+    max_new_tokens: MaxNewTokens = 512, temperature: Temperature = None, top_k: TopK = None, top_p: TopP = None,
+    min_p: MinP = None, repetition_penalty: RepetitionPenalty = None, seed: Seed = None,
+    target: TargetOption = "duckdb", capture: CaptureOption = Capture.fused, threads: Threads = None,
+    memory_limit: MemoryLimit = None,
+) -> None:  # fmt: skip
+    """Talk to a model through its own chat template; from a pipe, a message a line.
+
+    Keys and values of earlier turns stay in the database, so a turn runs only what is new. With --db a chat can go on
+    later: `irsql sequences list` shows its number.
+
+    Examples
+    --------
+      irsql chat ./Llama-3.2-1B-Instruct --system "Answer briefly." --db chats.db
+      irsql chat model.db --db chats.db --resume 0
+    """
+    from irsql.tools import chat_command
+
+    with open_model(context, model, target=target, capture=capture, state=":memory:" if db is None else db,
+                    threads=threads, memory_limit=memory_limit) as opened:  # fmt: skip
+        talk = opened.chat(resume=resume, system=system, temperature=temperature, top_k=top_k, top_p=top_p,
+                           min_p=min_p, repetition_penalty=repetition_penalty, seed=seed)  # fmt: skip
+        chat_command.run(opened, talk, max_new_tokens)
 
 
 @app.command()
@@ -186,10 +202,10 @@ def compile_(
 
     _plug_in(plugin)
     write_scripts(model, output, _options(context), target=target, capture=capture.value, prompt=prompt,
-                  prompt_ids=None if prompt_ids is None else _ids(prompt_ids), max_new_tokens=max_new_tokens,
+                  prompt_ids=None if prompt_ids is None else ids(prompt_ids), max_new_tokens=max_new_tokens,
                   settings={"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
                             "repetition_penalty": repetition_penalty, "seed": seed},
-                  stop_ids=None if stop_ids is None else _ids(stop_ids), with_weights=weights,
+                  stop_ids=None if stop_ids is None else ids(stop_ids), with_weights=weights,
                   pipeline=pass_pipeline)  # fmt: skip
 
 
@@ -255,15 +271,6 @@ def _newest(model: Model, db: Path | None) -> int:
     if not numbers:
         raise UserError("there is no prompt: give a text or --prompt-ids, or --db with a sequence to continue")
     return numbers[-1]
-
-
-def _ids(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        from irsql.runtime.errors import UserError
-
-        raise UserError(f"token ids are integers with commas between them, not {text!r}") from None
 
 
 def _options(context: typer.Context) -> InstrumentOptions:

@@ -92,6 +92,10 @@ class Checkpoint:
         The content of ``generation_config.json``, ``{}`` without one.
     tokenizer_path
         The ``tokenizer.json``, None without one.
+    tokenizer_config
+        The content of ``tokenizer_config.json``, ``{}`` without one.
+    chat_template
+        The content of ``chat_template.jinja``, None without one.
     """
 
     folder: Path
@@ -99,6 +103,8 @@ class Checkpoint:
     config: Mapping[str, Any]
     generation_config: Mapping[str, Any]
     tokenizer_path: Path | None
+    tokenizer_config: Mapping[str, Any]
+    chat_template: str | None
     _files: tuple[_File, ...]
 
     @classmethod
@@ -128,7 +134,9 @@ class Checkpoint:
         _check_index(root, tensors)
         tokenizer = root / "tokenizer.json"
         generation = _json_object(root / "generation_config.json")
-        return cls(root, tensors, config, generation or {}, tokenizer if tokenizer.is_file() else None, files)
+        return cls(root, tensors, config, generation or {}, tokenizer if tokenizer.is_file() else None,
+                   _json_object(root / "tokenizer_config.json") or {}, _text(root / "chat_template.jinja"),
+                   files)  # fmt: skip
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.tensors)
@@ -332,6 +340,16 @@ def _json_object(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} must hold a JSON object, not a {type(content).__name__}")
     return content
+
+
+def _text(path: Path) -> str | None:
+    """The content of a text file, None if there is no such file."""
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
 def _read_header(path: Path) -> _File:

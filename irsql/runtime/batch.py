@@ -53,6 +53,8 @@ class BatchGeneration:
     ----------
     results
         One entry a prompt, in order, growing as the batch runs.
+    ended
+        How many texts have ended.
     timings
         Seconds and token counts of both phases.
     """
@@ -63,6 +65,7 @@ class BatchGeneration:
         self.timings: dict[str, float] = {}
         self._model, self._stop_ids, self._keep, self._at_once = model, stop_ids, keep, at_once
         self._sequences = {i: sequence for i, (sequence, _) in enumerate(waiting)}
+        self.ended = 0
         self._pieces = self._run()
 
     def __iter__(self) -> Iterator[tuple[int, Piece]]:
@@ -105,6 +108,7 @@ class BatchGeneration:
                     result.text += text
                     ended += [r] if done else []
                     self._time(fed, prefill, decode)
+                    self.ended += done
                     yield r.index, Piece(token, text)
                 running = [r for r in running if r not in ended]
                 for r in () if self._keep else ended:

@@ -24,6 +24,7 @@ import pyarrow as pa
 from irsql.runtime import tokens
 from irsql.runtime.assemble import Array, Weights, tables
 from irsql.runtime.errors import UserError
+from irsql.runtime.template import ChatTemplate
 from irsql.targets.control import META, MODEL, MODEL_TABLES, TABLES, VOCABULARY
 from irsql.targets.duckdb import UNCOMPRESSED, DuckDB, set_sql
 from irsql.targets.errors import EngineError
@@ -54,6 +55,12 @@ class Source(Weights, Protocol):
 
     @property
     def tokenizer_path(self) -> Path | None: ...
+
+    @property
+    def tokenizer_config(self) -> Mapping[str, Any]: ...
+
+    @property
+    def chat_template(self) -> str | None: ...
 
     @property
     def tensors(self) -> Mapping[str, Any]: ...
@@ -190,11 +197,13 @@ def _groups(slices: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
 def control_tables(program: Program, checkpoint: Source) -> dict[str, pa.Table]:
     """The control tables of a model database as Arrow tables."""
     tokenizer = checkpoint.tokenizer_path.read_text("utf-8") if checkpoint.tokenizer_path else None
+    chat = ChatTemplate.of_configs(checkpoint.tokenizer_config, checkpoint.chat_template)
     facts = {
         "format": FORMAT, "program": program.to_json(), "program_hash": program.text_hash,
         "checkpoint": checkpoint.fingerprint(), "config": json.dumps(dict(checkpoint.config)),
         "generation_config": json.dumps(dict(checkpoint.generation_config)),
         **({"tokenizer": tokenizer} if tokenizer is not None else {}),
+        **({"chat_template": chat.to_json()} if chat is not None else {}),
     }  # fmt: skip
     found = tokens.vocabulary(tokenizer, int(program.meta["vocab"]))
     rows = [range(len(found)), [t.bytes for t in found], [t.special for t in found]]

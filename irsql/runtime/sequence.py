@@ -15,11 +15,16 @@ from irsql.runtime import tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.settings import Settings
 from irsql.targets import control
-from irsql.targets.control import SEQUENCE, STATE, TOKEN
+from irsql.targets.control import META, SEQUENCE, STATE, TOKEN
 from irsql.targets.tables import from_arrow
 
 if TYPE_CHECKING:
     from irsql.runtime.session import Model
+
+
+def chat_key(number: int) -> str:
+    """Under which key the state database keeps the messages of a sequence that is a chat."""
+    return f"chat {number}"
 
 
 class TokenSequence:
@@ -155,6 +160,7 @@ class TokenSequence:
             self.model.forks.drop(self.number)
             for name in (TOKEN, SEQUENCE):
                 db.execute(c.delete(name, STATE, ("seq",)), [self.number])
+            db.execute(c.delete(META, STATE, ("key",)), [chat_key(self.number)])
         self.model._fresh.pop(self.number, None)
         if self.model._selected:
             self.model._selected.discard(self.number)

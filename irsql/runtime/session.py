@@ -22,6 +22,7 @@ from irsql.runtime.forks import Forks
 from irsql.runtime.load import FORMAT
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
+from irsql.runtime.template import ChatTemplate
 from irsql.targets.control import END, META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
 from irsql.targets.duckdb import DuckDB, Prepared
 from irsql.targets.errors import EngineError
@@ -44,8 +45,8 @@ class Model:
         The model database.
     generation_config, config
         What the checkpoint's JSON files say.
-    tokenizer_text
-        Its ``tokenizer.json``, None without one.
+    tokenizer_text, chat_template
+        Its ``tokenizer.json`` and its chat template, None without one.
     vocabulary_size, context
         Number of tokens, and how many a sequence can have.
     forks
@@ -63,6 +64,8 @@ class Model:
         self.checkpoint = facts.get("checkpoint", "")
         self.fingerprint = f"{self.checkpoint}:{program.text_hash}"
         self.tokenizer_text = facts.get("tokenizer")
+        chat = facts.get("chat_template")
+        self.chat_template = None if chat is None else ChatTemplate.from_json(chat)
         self.forks = Forks(db, program)
         self._codec: tokens.TextCodec | None = None
         self._tokens: list[tokens.Token] | None = None
@@ -222,6 +225,12 @@ class Model:
         UserError
             If there is none of that number.
         """
+        sequence = self.look(number)
+        sequence._cut(sequence.length)
+        return sequence
+
+    def look(self, number: int) -> TokenSequence:
+        """An existing sequence to look at; see :meth:`resume`."""
         c = self.db.control
         columns = ("length", "prompt_length", "max_length", *COLUMNS)
         row = self.db.rows(c.read(SEQUENCE, columns, STATE, where=("seq",)), [number])
@@ -230,9 +239,7 @@ class Model:
         ids = self.db.rows(c.read(TOKEN, ("id",), STATE, where=("seq",), order=("pos",)), [number])
         length, prompt_length, max_length, *values = row[0]
         settings = Settings(**dict(zip(COLUMNS, values, strict=True)))
-        sequence = TokenSequence(self, number, [i for (i,) in ids], length, prompt_length, max_length, settings)
-        sequence._cut(sequence.length)
-        return sequence
+        return TokenSequence(self, number, [i for (i,) in ids], length, prompt_length, max_length, settings)
 
     def set_stops(self, stop_ids: Iterable[int]) -> None:
         """The ids that end a sequence."""

@@ -1,0 +1,113 @@
+"""Batches, kept sequences and chats from the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runtime import toy
+from tests.runtime.test_chat import SHORT
+from tests.tools.test_cli import run
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "toy").mkdir()
+    (folder / "toy" / "tokenizer_config.json").write_text(json.dumps({"chat_template": SHORT}))
+    return toy.database(folder)
+
+
+def ids_of(text: str) -> list[int]:
+    return toy.tokenizer().encode(text).ids
+
+
+def test_a_batch_from_a_file(loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("the\n\n  \nthé t\nh\n")
+    code, out, err = run(capsys, "generate", loaded, "--batch", file, "--max-new-tokens", 3, "--stop-ids", "", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert [row["prompt_ids"] for row in rows] == [ids_of(t) for t in ("the", "thé t", "h")]
+    assert [row["ids"] for row in rows] == [toy.expected(row["prompt_ids"], 3) for row in rows]
+    assert list(rows[0]) == ["prompt_ids", "ids", "text", "timings"]
+    plain = run(capsys, "generate", loaded, "--batch", file, "--max-new-tokens", 3, "--stop-ids", "")[1]
+    assert plain == "".join(f"{t}{row['text']}\n\n" for t, row in zip(("the", "thé t", "h"), rows, strict=True))
+
+
+def test_a_batch_from_a_pipe_of_ids(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = toy.database(tmp_path, with_tokenizer=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("1,5\n7\n"))
+    code, out, _ = run(capsys, "generate", path, "--batch", "-", "--max-new-tokens", 2, "--stop-ids", "")
+    assert code == 0
+    assert [[int(i) for i in line.split()] for line in out.splitlines()] == [toy.expected(p, 2) for p in ([1, 5], [7])]
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "sentence"),
+    [
+        (b"the\n", ["the"], "--batch takes its prompts from a file: leave out the prompt, --prompt-ids and --resume"),
+        (b"\n \n", [], "the batch is empty: give at least one prompt"),
+        (b"the\n\xff\n", [], "FILE is not UTF-8 text"),
+        (None, [], "FILE cannot be read or written: No such file or directory"),
+        (b"the\n" + b"h" * 70, [], "prompt 2: a prompt of 70 tokens does not fit the context of 64"),
+    ],
+)
+def test_bad_batches(
+    loaded: Path, tmp_path: Path, content: bytes | None, arguments: list[str], sentence: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    file = tmp_path / "prompts.txt"
+    if content is not None:
+        file.write_bytes(content)
+    want = f"irsql: {sentence.replace('FILE', str(file))}\n"
+    assert run(capsys, "generate", loaded, *arguments, "--batch", file) == (1, "", want)
+
+
+def test_list_fork_and_delete(loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    db = tmp_path / "state.db"
+    common = ("--db", db, "--max-new-tokens", 3, "--stop-ids", "", "--json")
+    first = json.loads(run(capsys, "generate", loaded, "the", "--temperature", 0.5, "--seed", 3, *common)[1])
+    assert run(capsys, "sequences", "fork", loaded, 0, "--db", db, "--at", 2) == (0, "1\n", "")
+    code, out, _ = run(capsys, "sequences", "list", loaded, "--db", db)
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["number", "tokens", "prompt", "chooses", "text"]
+    assert [line[:3] for line in lines[1:]] == [["0", "4", "1"], ["1", "2", "1"]]
+    assert "temperature 0.5, seed 3" in out
+    resumed = json.loads(run(capsys, "generate", loaded, "--resume", 1, "--temperature", 0, *common)[1])
+    assert resumed["prompt_ids"] == [*ids_of("the"), first["ids"][0]]
+    assert resumed["ids"] == toy.expected(resumed["prompt_ids"], 3)
+    assert run(capsys, "sequences", "delete", loaded, 0, 7, "--db", db) == (1, "", "irsql: there is no sequence 7\n")
+    assert run(capsys, "sequences", "delete", loaded, 0, "--db", db) == (0, "", "")
+    assert len(run(capsys, "sequences", "list", loaded, "--db", db)[1].splitlines()) == 2
+    sentence = f"irsql: there is no {tmp_path / 'no.db'}: give the file that --db of another command wrote\n"
+    assert run(capsys, "sequences", "list", loaded, "--db", tmp_path / "no.db") == (1, "", sentence)
+
+
+def test_chat_from_a_pipe(
+    loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chat(lines: str, *arguments: object) -> list[str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        code, out, err = run(capsys, "chat", loaded, "--max-new-tokens", 2, *arguments)
+        assert (code, err) == (0, "")
+        return out.splitlines()
+
+    db = tmp_path / "chat.db"
+    answers = chat("a\nb\n/reset\na\n/exit\nnever\n", "--db", db)
+    assert len(answers) == 3
+    assert answers[2] == answers[0]
+    assert chat("b\n", "--db", db, "--resume", 0) == [answers[1]]
+
+
+def test_chat_of_a_model_without_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "chat", toy.database(tmp_path))
+    assert code == 1
+    assert err.startswith("irsql: the model has no chat template")

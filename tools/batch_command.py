@@ -1,0 +1,69 @@
+"""What ``irsql generate --batch FILE`` does: a prompt a line, all of them in one query a step."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from irsql.api import Model
+from irsql.runtime.batch import Result
+from irsql.runtime.errors import UserError
+from irsql.tools.options import ids
+
+
+def run(model: Model, file: Path, as_json: bool, options: Mapping[str, Any]) -> None:
+    """Continue every line of a file and print the results in order.
+
+    Parameters
+    ----------
+    model
+        An open model.
+    file
+        Texts, or token ids for a model without a tokenizer; ``-`` is standard input. Empty lines are passed over.
+    as_json
+        Print an object a line.
+    options
+        Of :func:`irsql.runtime.batch.generate_batch`.
+
+    Raises
+    ------
+    UserError
+        If the file or one of its prompts cannot be used.
+    """
+    lines = _lines(file)
+    prompts = lines if model.has_tokenizer else [ids(line) for line in lines]
+    batch = model.generate_batch(prompts, **options)
+    with closing(batch), _bar(len(prompts)) as bar:
+        for count, _ in enumerate(batch, 1):
+            bar.set_postfix_str(f"{count} tokens", refresh=False)
+            bar.update(batch.ended - bar.n)
+    for line, result in zip(lines, batch.results, strict=True):
+        sys.stdout.write(_shown(line, result, as_json, model.has_tokenizer, batch.timings))
+    sys.stdout.flush()
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not UTF-8 text") from error
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _bar(total: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit="text", desc="generating", file=sys.stderr, disable=not sys.stderr.isatty())
+
+
+def _shown(line: str, result: Result, as_json: bool, has_text: bool, timings: Mapping[str, float]) -> str:
+    if as_json:
+        found = {"prompt_ids": result.prompt_ids, "ids": result.ids, "text": result.text if has_text else None,
+                 "timings": timings}  # fmt: skip
+        return json.dumps(found if result.sequence is None else {**found, "sequence": result.sequence},
+                          ensure_ascii=False) + "\n"  # fmt: skip
+    return f"{line}{result.text}\n\n" if has_text else " ".join(map(str, result.ids)) + "\n"

@@ -1,0 +1,76 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SAMPLING = "Sampling (by default as generation_config.json or the continued sequence says, else greedy)"
+
+
+class Capture(StrEnum):
+    """How a model folder is captured."""
+
+    fused = "fused"
+    aten = "aten"
+
+
+ModelArg = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A Hugging Face folder, or a database `irsql load` wrote.")
+]
+TargetOption = Annotated[str, typer.Option(help="The engine.")]
+CaptureOption = Annotated[Capture, typer.Option(help="fused keeps attention and norms whole; aten recognises nothing.")]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="Most tokens to generate.")]
+PromptIds = Annotated[str | None, typer.Option(metavar="1,5,9", help="The prompt as token ids.")]
+Temperature = Annotated[
+    float | None, typer.Option(help="0 takes the most likely token, more draws.", rich_help_panel=SAMPLING)
+]
+TopK = Annotated[int | None, typer.Option(help="Draw from the so many most likely tokens.", rich_help_panel=SAMPLING)]
+TopP = Annotated[
+    float | None, typer.Option(help="Draw from the tokens that reach this probability.", rich_help_panel=SAMPLING)
+]
+MinP = Annotated[
+    float | None,
+    typer.Option(help="Draw from tokens with this share of the likeliest one's probability.", rich_help_panel=SAMPLING),
+]
+RepetitionPenalty = Annotated[
+    float | None,
+    typer.Option(help="Above 1, tokens that are there already become less likely.", rich_help_panel=SAMPLING),
+]
+Seed = Annotated[
+    int | None, typer.Option(help="The same seed draws the same tokens. (default: 0)", rich_help_panel=SAMPLING)
+]
+StopIds = Annotated[
+    str | None,
+    typer.Option(metavar="2,7", help="Tokens that end the text; by default the model's end-of-sequence tokens."),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the engine; by default one a core.")]
+Pipeline = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="Passes instead of those that irsql-opt --print-pipeline shows."),
+]
+Plugin = Annotated[
+    list[str] | None, typer.Option(metavar="FILE|MODULE", help="Load passes of your own from a Python file or module.")
+]
+MemoryLimit = Annotated[str | None, typer.Option(metavar="4GB", help="What the engine may buffer.")]
+StateFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Keep sequences and state in this database.")]
+NeededStateFile = Annotated[Path, typer.Option(metavar="FILE", help="The database of the sequences.")]
+
+
+def ids(text: str) -> list[int]:
+    """Token ids with commas between them.
+
+    Raises
+    ------
+    irsql.runtime.errors.UserError
+        If they are something else.
+    """
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        from irsql.runtime.errors import UserError
+
+        raise UserError(f"token ids are integers with commas between them, not {text!r}") from None
