@@ -210,6 +210,17 @@ def compile_(
 
 
 @app.command()
+def encode(
+    context: typer.Context, model: ModelArg,
+    text: Annotated[str | None, typer.Argument(help="The text; without it, a text a line from standard input.")] = None,
+) -> None:  # fmt: skip
+    """Print the token ids of texts, as --prompt-ids and the SQL scripts take them: one line a text, commas between."""
+    with open_model(context, model) as opened:
+        for line in [text] if text is not None else (line.rstrip("\n") for line in sys.stdin):
+            sys.stdout.write(",".join(map(str, opened.encode(line))) + "\n")
+
+
+@app.command()
 def demo(
     context: typer.Context,
     prompt: Annotated[str, typer.Argument(help="How the story begins.")] = DEMO_PROMPT,

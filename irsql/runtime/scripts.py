@@ -3,8 +3,8 @@
 ==============  =======================================================================================
 load.sql        once: builds ``model.db`` from the Parquet files in ``weights/``
 schema.sql      attaches both databases and creates the tables of ``state.db``
-prompt.sql      one sequence: token ids, seed, temperature, limit, stop ids
-prefill.sql     runs the prompt and draws the first token
+prompt.sql      forgets all sequences and fills ``irsql_prompt``, ``irsql_setting`` and ``irsql_stop``
+prefill.sql     starts the prompts in ``irsql_prompt``, runs them and draws the first token of each
 decode.sql      one more token for every live sequence; nothing when all have stopped
 run.sql         all of the above after ``load.sql``, and the text
 manifest.json   what is where: files, tables, statements and the module path behind each
@@ -29,21 +29,24 @@ from irsql.runtime.session import DEFAULT_CONTEXT, Model
 from irsql.runtime.settings import Settings
 from irsql.targets import duckdb
 from irsql.targets.control import (
-    END,
     META,
     MODEL,
     MODEL_TABLES,
+    PROMPT,
     SEGMENT,
     SEQUENCE,
+    SETTING,
     STATE,
     STOP,
     TABLES,
+    TEXT_VIEW,
     TOKEN,
     VOCABULARY,
     states,
 )
 from irsql.targets.duckdb import DuckDB, attach_sql, detach_sql
 from irsql.targets.program import Program
+from irsql.targets.prompts import Prompts
 from irsql.targets.segments import Segments
 
 WEIGHTS = "weights"
@@ -177,14 +180,17 @@ def _scripts(program: Program, run: Run, checkpoint: str | None) -> dict[str, st
     return {
         "load.sql": _script("Build model.db, once. In this folder: duckdb < load.sql", _load(program), bail=True),
         "schema.sql": _script("Attach the model and the state, and see that they are those of these scripts.",
-                              [*attach, *_checks(program, checkpoint)], bail=True),
-        "prompt.sql": _script("Start one sequence from token ids.", _prompt(program, run)),
-        "prefill.sql": _script("Run the prompt and draw the first token.", _step(c.step(program, prefill, sample))),
+                              [*attach, *_checks(program, checkpoint), *_defaults(run), c.text_view(run.has_text)],
+                              bail=True),
+        "prompt.sql": _script("Forget all sequences and give one prompt.", _prompt(program, run)),
+        "prefill.sql": _script(
+            "Start the prompts in irsql_prompt, run them, and draw a token for every live sequence.",
+            _step([*Prompts(c).start(_context(program), sample.name), *c.step(program, prefill, sample)])),
         "decode.sql": _script("Draw one more token for every live sequence.", _step(c.step(program, decode, sample))),
         "run.sql": "\n".join([
             "-- Continue the prompt and show the text. In this folder, after load.sql: duckdb < run.sql",
             ".bail on", ".mode list", ".headers off", *steps,
-            f"{c.continuation() if run.has_text else c.continuation_ids()};", "",
+            f"{c.read(TEXT_VIEW, ('seq', 'text'), order=('seq',))};", "",
         ]),
     }  # fmt: skip
 
@@ -221,18 +227,19 @@ def _load(program: Program) -> list[str]:
 
 def _prompt(program: Program, run: Run) -> list[str]:
     c = DuckDB.control
-    count = len(run.prompt_ids)
-    limit = min(count + run.max_new_tokens, int(program.meta.get("context") or DEFAULT_CONTEXT))
-    sequence = {"seq": 0, "length": 0, "prompt_length": count, "max_length": limit, "run_to": END, "live": True,
-                **attrs.asdict(run.settings)}  # fmt: skip
-    out = [c.delete(name, STATE) for name in (TOKEN, SEQUENCE, SEGMENT, STOP, *(s.name for s in states(program)))]
-    out.append(c.insert_rows(SEQUENCE, list(sequence), [list(sequence.values())], STATE))
-    out.append(c.insert_rows(SEGMENT, ("seq", "segment", "low", "high"), [(0, 0, 0, END)], STATE))
+    emptied = (TOKEN, SEQUENCE, SEGMENT, STOP, PROMPT, SETTING, *(s.name for s in states(program)))
     rows = [(0, pos, token) for pos, token in enumerate(run.prompt_ids)]
-    out.append(c.insert_rows(TOKEN, ("seq", "pos", "id"), rows, STATE))
-    if run.stop_ids:
-        out.append(c.insert_rows(STOP, ("id",), [(i,) for i in run.stop_ids], STATE))
-    return [duckdb.BEGIN, *out, duckdb.COMMIT]
+    prompt = c.insert_rows(PROMPT, ("seq", "pos", "id"), rows, STATE)
+    return [duckdb.BEGIN, *(c.delete(name, STATE) for name in emptied), *_defaults(run), prompt, duckdb.COMMIT]
+
+
+def _defaults(run: Run) -> list[str]:
+    settings = {"max_new_tokens": run.max_new_tokens, **attrs.asdict(run.settings)}
+    return Prompts(DuckDB.control).defaults(settings, run.stop_ids)
+
+
+def _context(program: Program) -> int:
+    return int(program.meta.get("context") or DEFAULT_CONTEXT)
 
 
 def _manifest(program: Program, run: Run, weights: bool) -> dict[str, object]:

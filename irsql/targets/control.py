@@ -14,6 +14,8 @@ irsql_token         state     seq, pos, id: prompt and what was drawn; those at 
                               in the next step those below ``run_to``
 irsql_stop          state     ids that end a sequence
 irsql_segment       state     which rows of the states a sequence sees; see ``irsql.targets.segments``
+irsql_prompt        state     seq, pos, id: prompts that scripts are to start; see ``irsql.targets.prompts``
+irsql_setting       state     how the sequences that scripts start choose their tokens, and how many
 ==================  ========  ================================================================================
 """
 
@@ -29,6 +31,9 @@ from irsql.targets.tables import split_type
 
 META, VOCABULARY, SEQUENCE, TOKEN, STOP, SEGMENT = (
     "irsql_meta", "irsql_vocabulary", "irsql_sequence", "irsql_token", "irsql_stop", "irsql_segment")  # fmt: skip
+PROMPT, SETTING = "irsql_prompt", "irsql_setting"
+TEXT_VIEW = "irsql_text"
+"""Temporary: the text of each sequence, for scripts."""
 STEP = "irsql_step"
 """Temporary: the live sequences of the step that runs."""
 CHECK = "irsql_check"
@@ -53,10 +58,12 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     TOKEN: (("seq", "i64"), ("pos", "i64"), ("id", "i64")),
     STOP: (("id", "i64"),),
     SEGMENT: (("seq", "i64"), ("segment", "i64"), ("low", "i64"), ("high", "i64")),
+    PROMPT: (("seq", "i64"), ("pos", "i64"), ("id", "i64")),
+    SETTING: (("max_new_tokens", "i64"), *SETTINGS),
 }  # fmt: skip
 """Columns and types of the control tables."""
 
-STATE_TABLES = (META, SEQUENCE, TOKEN, STOP, SEGMENT)
+STATE_TABLES = (META, SEQUENCE, TOKEN, STOP, SEGMENT, PROMPT, SETTING)
 MODEL_TABLES = (META, VOCABULARY)
 
 _TYPES = {"i64": exp.DType.BIGINT, "f32": exp.DType.FLOAT, "f64": exp.DType.DOUBLE, "i1": exp.DType.BOOLEAN,
@@ -188,11 +195,16 @@ class Control:
         return [self._insert(META, ("key", "value"), form, STATE),
                 self._insert(META, ("key", "value"), claim, STATE), self._fail_unless(same, problem)]  # fmt: skip
 
+    def fail_if(self, rows: exp.Select, problem: str) -> str:
+        """Fail with a sentence if a query has rows; a statement for scripts."""
+        return self._fail_where(exp.Exists(this=rows), problem)
+
     def _fail_unless(self, rows: exp.Select, problem: str) -> str:
+        return self._fail_where(exp.Not(this=exp.Exists(this=rows)), problem)
+
+    def _fail_where(self, condition: exp.Expr, problem: str) -> str:
         fail = exp.Anonymous(this="ERROR", expressions=[exp.Literal.string(problem)])
-        query = exp.select(_named(fail, "problem"), copy=False).where(
-            exp.Not(this=exp.Exists(this=rows)), copy=False)  # fmt: skip
-        return self._temporary(CHECK, query)
+        return self._temporary(CHECK, exp.select(_named(fail, "problem"), copy=False).where(condition, copy=False))
 
     # -- filling and reading ---------------------------------------------------------------------------
     def insert(self, table_name: str, columns: Sequence[str], catalog: str | None = None) -> str:
@@ -365,16 +377,21 @@ class Control:
         return [*self.sample_inputs(sampler, output(function, "logits")), *(s.sql for s in sampler.statements),
                 self.append_drawn(sampler)]  # fmt: skip
 
-    def continuation_ids(self) -> str:
-        """The ids that each sequence was given after its prompt, for a model without tokenizer."""
+    def text_view(self, has_text: bool) -> str:
+        """The temporary view ``irsql_text``: what each sequence was given after its prompt, ids without a tokenizer."""
+        query = self._continuation() if has_text else self._continuation_ids()
+        return self.text(exp.Create(this=table(TEXT_VIEW), kind="VIEW", replace=True, expression=query,
+                                    properties=exp.Properties(expressions=[exp.TemporaryProperty()])))  # fmt: skip
+
+    def _continuation_ids(self) -> exp.Select:
         number = exp.Cast(this=col("id", "t"), to=exp.DataType(this=exp.DType.TEXT))
         joined = exp.GroupConcat(this=exp.Order(this=number, expressions=[exp.Ordered(this=col("pos", "t"))]),
                                  separator=exp.Literal.string(" "))  # fmt: skip
-        query = _drawn_tokens().select(_named(col("seq", "q"), "seq"), _named(joined, "ids"), copy=False)
-        return self.text(query.group_by(col("seq", "q"), copy=False).order_by(col("seq", "q"), copy=False))
+        query = _drawn_tokens().select(_named(col("seq", "q"), "seq"), _named(joined, "text"), copy=False)
+        return query.group_by(col("seq", "q"), copy=False)
 
-    def continuation(self) -> str:
-        """The text that each sequence was given after its prompt, special tokens left out."""
+    def _continuation(self) -> exp.Select:
+        """Special tokens have no text."""
         here = _drawn_tokens().join(table(VOCABULARY, MODEL, "v"), on=_eq(col("id", "v"), col("id", "t")), copy=False)
         digits = exp.Case(ifs=[exp.If(this=col("special", "v"), true=exp.Literal.string(""))],
                           default=exp.Hex(this=col("bytes", "v")))  # fmt: skip
@@ -387,8 +404,7 @@ class Control:
         escaped = exp.Cast(this=col("raw"), to=exp.DataType(this=exp.DType.TEXT))
         text = _named(exp.Coalesce(this=readable, expressions=[escaped]), "text")
         source = exp.Subquery(this=each, alias=exp.TableAlias(this=name("s")))
-        query = exp.select(col("seq"), text, copy=False).from_(source, copy=False)
-        return self.text(query.order_by(col("seq"), copy=False))
+        return exp.select(col("seq"), text, copy=False).from_(source, copy=False)
 
     def _temporary(self, table_name: str, query: exp.Expr) -> str:
         return self.text(exp.Create(this=table(table_name), kind="TABLE", replace=True, expression=query,

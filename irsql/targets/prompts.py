@@ -1,0 +1,138 @@
+"""Prompts as rows of a table, for scripts: ``INSERT … SELECT`` into ``irsql_prompt``, and ``prefill.sql`` starts them.
+
+Whoever has a table of prompts needs no driver. The rows are checked by statements that fail with a sentence; what they
+start gets the settings in the one row of ``irsql_setting``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from sqlglot import exp
+
+from irsql.targets.control import (
+    END,
+    MODEL,
+    PROMPT,
+    SEGMENT,
+    SEQUENCE,
+    SETTING,
+    SETTINGS,
+    STATE,
+    STOP,
+    TOKEN,
+    VOCABULARY,
+    Control,
+    col,
+    name,
+    table,
+)
+
+_ONE = exp.Literal.number(1)
+
+
+def _alias(node: exp.Expr, text: str) -> exp.Expr:
+    return exp.Alias(this=node, alias=name(text))
+
+
+def _from(text: str, alias: str, catalog: str = STATE) -> exp.Select:
+    return exp.select(copy=False).from_(table(text, catalog, alias), copy=False)
+
+
+@attrs.frozen
+class Prompts:
+    """Writes the statements.
+
+    Attributes
+    ----------
+    control
+        The dialect.
+    """
+
+    control: Control
+
+    def defaults(self, settings: dict[str, Any], stop_ids: Sequence[int]) -> list[str]:
+        """Fill ``irsql_setting`` and the stop ids where nobody has yet."""
+        empty = exp.Not(this=exp.Exists(this=_from(SETTING, "s").select(_ONE.copy(), copy=False)))
+        stops = [exp.select(exp.Literal.number(i), copy=False).where(empty.copy(), copy=False) for i in stop_ids]
+        row = exp.select(*(exp.convert(v) for v in settings.values()), copy=False).where(empty, copy=False)
+        return [*(self._insert(STOP, ("id",), query) for query in stops), self._insert(SETTING, tuple(settings), row)]
+
+    def start(self, context: int, sampler: str) -> list[str]:
+        """Turn the rows of ``irsql_prompt`` into sequences.
+
+        Parameters
+        ----------
+        context
+            Most tokens of a sequence.
+        sampler
+            The function with which these scripts draw.
+        """
+        return [*self._checks(context, sampler), *self._create(context), self.control.delete(PROMPT, STATE)]
+
+    def _checks(self, context: int, sampler: str) -> list[str]:
+        token = exp.EQ(this=col("id", "v"), expression=col("id", "p"))
+        unknown = _from(PROMPT, "p").select(_ONE.copy(), copy=False).join(
+            table(VOCABULARY, MODEL, "v"), on=token, join_type="left", copy=False)
+        unknown.where(exp.Is(this=col("id", "v"), expression=exp.Null()), copy=False)
+        known = _from(PROMPT, "p").select(_ONE.copy(), copy=False).join(
+            table(SEQUENCE, STATE, "q"), on=exp.EQ(this=col("seq", "q"), expression=col("seq", "p")), copy=False)
+        last = exp.Add(this=exp.Max(this=col("pos", "p")), expression=_ONE.copy())
+        distinct = exp.Count(this=exp.Distinct(expressions=[col("pos", "p")]))
+        gaps = self._per_sequence(exp.or_(
+            exp.NEQ(this=exp.Count(this=exp.Star()), expression=last), exp.NEQ(this=exp.Min(this=col("pos", "p")),
+            expression=exp.Literal.number(0)), exp.NEQ(this=distinct, expression=last.copy()), copy=False))  # fmt: skip
+        long = self._per_sequence(exp.GTE(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(context)))
+        checks = [
+            (unknown, "irsql_prompt has an id that is no token of the model"),
+            (known, "irsql_prompt has a sequence that is there already: give its prompt another number"),
+            (gaps, "irsql_prompt has a sequence whose positions are not 0, 1, 2, …, each once"),
+            (long, f"irsql_prompt has a prompt that leaves no room for new tokens in the context of {context}"),
+        ]
+        if sampler != "sample_filtered":
+            text = "these scripts choose greedily" if sampler == "greedy" else "these scripts draw without filters"
+            checks.append((self._needs_more(sampler), f"{text}, and irsql_setting asks for more: compile them with the "
+                                                      "options of irsql_setting"))  # fmt: skip
+        return [self.control.fail_if(query, problem) for query, problem in checks]
+
+    def _per_sequence(self, condition: exp.Expr) -> exp.Select:
+        return _from(PROMPT, "p").select(_ONE.copy(), copy=False).group_by(col("seq", "p"), copy=False).having(
+            condition, copy=False)  # fmt: skip
+
+    def _needs_more(self, sampler: str) -> exp.Select:
+        def differs(column: str, neutral: str) -> exp.Expr:
+            return exp.NEQ(this=col(column, "s"), expression=exp.Literal.number(neutral))
+
+        filters = exp.or_(differs("top_k", "0"), differs("top_p", "1"), differs("min_p", "0"), copy=False)
+        warm = differs("temperature", "0")
+        more = [differs("repetition_penalty", "1"),
+                warm if sampler == "greedy" else exp.and_(warm, exp.Paren(this=filters), copy=False)]  # fmt: skip
+        return _from(SETTING, "s").select(_ONE.copy(), copy=False).where(exp.or_(*more, copy=False), copy=False)
+
+    def _create(self, context: int) -> list[str]:
+        count = exp.Count(this=exp.Star())
+        wanted = exp.Add(this=count.copy(), expression=exp.Max(this=col("max_new_tokens", "s")))
+        full = exp.Literal.number(context)
+        limit = exp.Case(ifs=[exp.If(this=exp.GT(this=wanted.copy(), expression=full.copy()), true=full)],
+                         default=wanted)  # fmt: skip
+        row: dict[str, exp.Expr] = {
+            "seq": col("seq", "p"), "length": exp.Literal.number(0), "prompt_length": count, "max_length": limit,
+            "run_to": exp.Literal.number(END), "live": exp.true(),
+            **{c: exp.Max(this=col(c, "s")) for c, _ in SETTINGS},
+        }  # fmt: skip
+        cross = _from(PROMPT, "p").join(table(SETTING, STATE, "s"), join_type="cross", copy=False)
+        sequences = cross.select(*row.values(), copy=False).group_by(col("seq", "p"), copy=False)
+        numbers = _from(PROMPT, "p").select(
+            col("seq", "p"), _alias(col("seq", "p"), "segment"), _alias(exp.Literal.number(0), "low"),
+            _alias(exp.Literal.number(END), "high"), copy=False).distinct(copy=False)  # fmt: skip
+        columns = ("seq", "pos", "id")
+        ids = _from(PROMPT, "p").select(*(col(c, "p") for c in columns), copy=False)
+        return [self._insert(SEQUENCE, tuple(row), sequences),
+                self._insert(SEGMENT, ("seq", "segment", "low", "high"), numbers),
+                self._insert(TOKEN, columns, ids)]  # fmt: skip
+
+    def _insert(self, into: str, columns: Sequence[str], query: exp.Select) -> str:
+        schema = exp.Schema(this=table(into, STATE), expressions=[name(c) for c in columns])
+        return self.control.text(exp.Insert(this=schema, expression=query))
