@@ -143,10 +143,8 @@ class Compiled:
         if not names:
             return
         control = self._db.control
-        columns = [(n, "i64") for n in names]
-        self._db.execute(control.create_table(self.program.dims_table, columns, STATE, exists_ok=True))
-        self._db.execute(control.delete(self.program.dims_table, STATE))
-        self._db.execute(control.insert_rows(self.program.dims_table, names, [[symbols[n] for n in names]], STATE))
+        self._db.execute(control.create_table(self.program.dims_table, [(n, "i64") for n in names], replace=True))
+        self._db.execute(control.insert_rows(self.program.dims_table, names, [[symbols[n] for n in names]]))
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray[Any, Any]:

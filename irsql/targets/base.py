@@ -13,7 +13,7 @@ from irsql.dialects.sql import ops as so
 from irsql.ir.core import IRError, Module
 from irsql.ir.printer import print_op
 from irsql.ir.target import Target, target_of
-from irsql.targets.emit import DIMS, STATE, FunctionEmitter, spec, table
+from irsql.targets.emit import DIMS, FunctionEmitter, spec, table
 from irsql.targets.expressions import Emitter
 from irsql.targets.names import Names
 from irsql.targets.program import ConstantData, LoadStep, Program, Stored
@@ -68,7 +68,7 @@ def emit_program(module: Module, backend: Backend, steps: dict[str, tuple[LoadSt
             stored.append(Stored(spec(names.mangle(f"stored.{op.store}"), op.store, rel(op.x)), steps[op.store]))
     for name, func in module.functions.items():
         if name != "load":
-            e = backend.emitter(backend.target.functions, table(DIMS, STATE))
+            e = backend.emitter(backend.target.functions, table(DIMS))
             functions[name] = FunctionEmitter(func, e, backend.target.dialect, names).run()
     text = print_op(load, locations=False) if load else ""
     digest = hashlib.sha256((text + repr(stored)).encode()).hexdigest()
@@ -95,7 +95,7 @@ def emit_sql(module: Module) -> dict[str, list[str]]:
         names.mangle(f"stored.{store}")  # as in a program: in the order of @load
     for name, func in module.functions.items():
         if name != "load":
-            e = backend(target.name).emitter(target.functions, table(DIMS, STATE))
+            e = backend(target.name).emitter(target.functions, table(DIMS))
             out[name] = [s.sql for s in FunctionEmitter(func, e, target.dialect, names).run().statements]
     return out
 

@@ -164,9 +164,6 @@ class Control:
         """The tables of a state database, created where missing."""
         out = [self.create_table(t, TABLES[t], STATE, exists_ok=True) for t in STATE_TABLES]
         out += [self.create_spec(spec, STATE, exists_ok=True) for spec in states(program)]
-        symbols = sorted({s for f in program.functions.values() for s in f.symbols})
-        if symbols:
-            out.append(self.create_table(program.dims_table, [(s, "i64") for s in symbols], STATE, exists_ok=True))
         return out
 
     # -- which model -----------------------------------------------------------------------------------
@@ -297,15 +294,14 @@ class Control:
         """The symbols of a function whose graph was captured for one sequence: past and new rows."""
         new = exp.Sub(this=col("position"), expression=col("length"))
         known: dict[str, exp.Expr] = {"B": exp.Count(this=exp.Star()), "S": _max(new), "P": _max(col("length"))}
-        symbols = sorted({s for f in program.functions.values() for s in f.symbols})
         missing = [s for s in function.symbols if s not in known]
         if missing:
             raise ValueError(f"{function.name} has the unknown symbols {', '.join(missing)}")
         # With no live sequence there is one row all the same: a step then runs over nothing.
-        values = [exp.Coalesce(this=known[s], expressions=[exp.Literal.number(0)]) if s in known else exp.Null()
-                  for s in symbols]  # fmt: skip
+        values = [_cast(exp.Coalesce(this=known[s], expressions=[exp.Literal.number(0)]), Column(s, "i64"))
+                  for s in function.symbols]  # fmt: skip
         query = exp.select(*values, copy=False).from_(table(STEP), copy=False)
-        return [self.delete(program.dims_table, STATE), self._insert(program.dims_table, symbols, query, STATE)]
+        return [self._temporary(program.dims_table, query)]
 
     def sample_inputs(self, sample: Function, logits: TableSpec) -> list[str]:
         """Fill the inputs of ``sample`` from the logits of the step and the sequences' own settings."""

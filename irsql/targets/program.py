@@ -15,7 +15,7 @@ import cattrs
 import numpy as np
 import numpy.typing as npt
 
-FORMAT = 2
+FORMAT = 3
 
 
 @attrs.frozen
@@ -108,7 +108,7 @@ class Function:
     outputs
         Tables that hold the results.
     symbols
-        Symbols that must stand in the ``dims`` table (one row, a column a symbol) before the statements run.
+        Symbols that must stand in the temporary ``dims`` table (one row, a column a symbol) before the statements run.
     ranges
         Range of each symbol of the function.
     """
