@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -23,11 +24,15 @@ from irsql.ir.interp import Interpreter
 from irsql.ir.pipeline import PassManager, parse_pipeline
 from irsql.ir.printer import print_op
 from irsql.ir.target import attach
+from irsql.relations import content_name
 from irsql.targets.base import Backend, backend, emit_program
-from irsql.targets.program import ConstantData, LoadStep, Program
+from irsql.targets.program import ConstantData, LoadStep, Program, Stored
 
 if TYPE_CHECKING:
     from irsql.compiled import Compiled
+    from irsql.frontend.captured import Captured
+    from irsql.frontend.weights import ModuleWeights
+    from irsql.relations import Relations
 
 TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,merge-contractions,canonicalise,cse,"
        "fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")
@@ -173,12 +178,35 @@ class _LoadSteps(Instrument):
 
 def compile_module(module: Module, target: str = "duckdb", *, weights: Mapping[str, Any] | None = None,
                    meta: Mapping[str, Any] | None = None, instruments: Sequence[Instrument] = (),
-                   pipeline_text: str | None = None, keep_text: bool = False) -> Compilation:
-    """A tir module to a program."""
+                   pipeline_text: str | None = None, keep_text: bool = False,
+                   identity: Callable[[str], str] | None = None) -> Compilation:
+    """A tir module to a program.
+
+    Parameters
+    ----------
+    module
+        At the tir stage; it is changed in place.
+    target
+        Name of the engine.
+    weights
+        Parameters by name, where the module computes on them before the first call.
+    meta
+        Facts for the runtime.
+    instruments, pipeline_text
+        As for :func:`compile_model`.
+    keep_text
+        Keep the IR of every stage in the result.
+    identity
+        Parameter to a text that is the same only for the same values. The tables of stored relations are then named
+        after their content, for :class:`irsql.relations.Relations`.
+    """
     to = backend(target)
     loader = _LoadSteps(weights)
     stages = lower(module, to, [*instruments, loader], pipeline_text, keep_text)
-    program = emit_program(module, to, loader.steps, loader.constants, dict(meta or {}))
+    name_of: Callable[[Stored], str] | None = None
+    if identity is not None:
+        name_of = partial(content_name, constants=lambda name: loader.constants[name].content(), identity=identity)
+    program = emit_program(module, to, loader.steps, loader.constants, dict(meta or {}), name_of)
     return Compilation(module, program, stages)
 
 
@@ -287,21 +315,40 @@ def compile(module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | N
     irsql.frontend.importer.UnsupportedError
         If the graph has operators irsql does not know; names all of them.
     """
-    from irsql.compiled import Compiled
     from irsql.frontend import capture
     from irsql.frontend.export import as_module
-    from irsql.frontend.importer import import_captured
     from irsql.frontend.weights import ModuleWeights
-    from irsql.ir.instruments.dump_dir import DumpDir
-    from irsql.ir.instruments.verify_each import VerifyEach
 
     module = as_module(module)
     captured = capture(module, args, kwargs, dynamic_shapes, dynamic=dynamic)
-    weights = ModuleWeights(module)
+    return compile_captured(captured, ModuleWeights(module), target=target, pipeline=pipeline, instruments=instruments,
+                            dump_dir=dump_dir)
+
+
+def compile_captured(captured: Captured, weights: ModuleWeights, *, target: str = "duckdb", pipeline: str | None = None,
+                     instruments: Sequence[Instrument] = (), dump_dir: str | os.PathLike[str] | None = None,
+                     relations: Relations | None = None, identity: Callable[[str], str] | None = None) -> Compiled:
+    """Compile a captured graph; the options are those of :func:`compile`.
+
+    Parameters
+    ----------
+    captured, weights
+        The graph, and the parameters of its module.
+    relations
+        Where the stored relations go, to be shared with others; `identity` tells which are equal. By default the
+        result has a database of its own.
+    identity
+        See :func:`compile_module`.
+    """
+    from irsql.compiled import Compiled
+    from irsql.frontend.importer import import_captured
+    from irsql.ir.instruments.dump_dir import DumpDir
+    from irsql.ir.instruments.verify_each import VerifyEach
+
     watching = [*([DumpDir(Path(dump_dir))] if dump_dir is not None else []), *instruments, VerifyEach()]
     compilation = compile_module(import_captured(captured), target, weights=_Arrays(weights), instruments=watching,
-                                 pipeline_text=pipeline, keep_text=True)
-    return Compiled(compilation, captured, weights)
+                                 pipeline_text=pipeline, keep_text=True, identity=identity)
+    return Compiled(compilation, captured, weights, relations)
 
 
 class _Arrays(Mapping[str, Any]):

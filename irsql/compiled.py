@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from irsql.ir.dims import evaluate
 from irsql.ir.dims import parse as parse_dim
-from irsql.runtime.load import fill
-from irsql.targets.duckdb import DuckDB
-from irsql.targets.emit import MODEL, STATE
+from irsql.relations import Relations
 from irsql.targets.program import Program, TableSpec
 from irsql.targets.tables import from_arrow, to_arrow
 
@@ -35,16 +34,19 @@ class Compiled:
         How calls map to the program's inputs and outputs.
     weights
         The module's parameters; they are loaded once, here.
+    relations
+        Where to; by default a database of its own.
     """
 
-    def __init__(self, compilation: Compilation, captured: Captured, weights: ModuleWeights) -> None:
+    def __init__(self, compilation: Compilation, captured: Captured, weights: ModuleWeights,
+                 relations: Relations | None = None) -> None:
         self.program: Program = compilation.program
         self._stages, self._captured = compilation.stages, captured
         self._function = self.program.functions["forward"]
-        self._db = DuckDB()
-        for catalog in (MODEL, STATE):
-            self._db.attach(":memory:", catalog)
-        fill(self._db, self.program, weights, {})
+        relations = relations or Relations()
+        relations.add(self.program, weights)
+        weakref.finalize(self, relations.release, [s.table.name for s in self.program.stored])
+        self._db = relations.db.cursor()
         for spec in self._function.inputs:
             self._db.execute(self._db.control.create_spec(spec))
         self._lock = threading.Lock()
@@ -90,7 +92,7 @@ class Compiled:
             if dtype.removeprefix("torch.") != given.dtype:
                 raise ValueError(f"argument {given.target} is {dtype.removeprefix('torch.')}, expected {given.dtype}")
         arrays = [_array(t) if isinstance(t, torch.Tensor) else np.asarray(t) for t in tensors]
-        symbols = self._symbols(arrays)
+        symbols = self._symbols([a.shape for a in arrays])
         with self._lock:  # one connection, one call at a time
             tables = self._run(arrays, symbols)
         results: list[Any] = []
@@ -116,27 +118,35 @@ class Compiled:
         return iter([(spec, self._db.arrow(self._db.control.read(spec.name, [c.name for c in spec.columns])))
                      for spec in self._function.outputs])  # fmt: skip
 
-    def _symbols(self, arrays: list[np.ndarray[Any, Any]]) -> dict[str, int]:
+    def accepts(self, tensors: Iterable[torch.Tensor]) -> bool:
+        """Whether the module was compiled for tensors of these shapes."""
+        try:
+            self._symbols([tuple(t.shape) for t in tensors])
+        except ValueError:
+            return False
+        return True
+
+    def _symbols(self, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
         """Values of the symbols from the shapes of the arguments, each checked."""
         symbols: dict[str, int] = {}
-        for spec, array in zip(self._function.inputs, arrays, strict=True):
-            if array.ndim != len(spec.extents):
-                raise ValueError(f"argument {spec.source} has {array.ndim} dimensions, expected {len(spec.extents)}")
-            for extent, size in zip(spec.extents, array.shape, strict=True):
+        for spec, shape in zip(self._function.inputs, shapes, strict=True):
+            if len(shape) != len(spec.extents):
+                raise ValueError(f"argument {spec.source} has {len(shape)} dimensions, expected {len(spec.extents)}")
+            for extent, size in zip(spec.extents, shape, strict=True):
                 if isinstance(extent, str) and extent.isidentifier():
                     symbols.setdefault(extent, size)
-        for spec, array in zip(self._function.inputs, arrays, strict=True):
-            self._check(spec, array, symbols)
+        for spec, shape in zip(self._function.inputs, shapes, strict=True):
+            self._check(spec, shape, symbols)
         for name, (low, high) in self._function.ranges.items():
             if name in symbols and not low <= symbols[name] <= high:
                 raise ValueError(f"the size {name} is {symbols[name]}, outside of [{low}, {high}]")
         return symbols
 
     @staticmethod
-    def _check(spec: TableSpec, array: np.ndarray[Any, Any], symbols: Mapping[str, int]) -> None:
+    def _check(spec: TableSpec, shape: tuple[int, ...], symbols: Mapping[str, int]) -> None:
         wanted = [e if isinstance(e, int) else evaluate(parse_dim(e), symbols) for e in spec.extents]
-        if list(array.shape) != wanted:
-            raise ValueError(f"argument {spec.source} has the shape {list(array.shape)}, expected {list(spec.extents)}")
+        if list(shape) != wanted:
+            raise ValueError(f"argument {spec.source} has the shape {list(shape)}, expected {list(spec.extents)}")
 
     def _fill_dims(self, symbols: Mapping[str, int]) -> None:
         names = self._function.symbols

@@ -11,6 +11,8 @@ import torch.fx
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 # Frames of torch itself and of the wrappers put in by the front end say nothing about the model.
 _SKIP = re.compile(r"(^|/)torch/|irsql/frontend/|transformers/(utils/|activations\.py|modeling_layers\.py)")
+# How Dynamo calls the module that was compiled.
+_ROOT = re.compile(r"^[LG]\['\w+'\]\.?")
 _SITE = re.compile(r".*/(?:site|dist)-packages/")
 
 
@@ -47,7 +49,7 @@ def module_path(node: torch.fx.Node) -> str:
     """The path of the innermost module whose forward made the node."""
     stack = node.meta.get("nn_module_stack") or {}
     entries = [path for path, _ in stack.values() if not path.startswith("_empty_nn_module_stack")]
-    return entries[-1] if entries else ""
+    return _ROOT.sub("", entries[-1]) if entries else ""
 
 
 def _source(trace: str) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -36,7 +36,8 @@ class Backend:
 
 
 def emit_program(module: Module, backend: Backend, steps: dict[str, tuple[LoadStep, ...]],
-                 constants: dict[str, ConstantData], meta: dict[str, Any]) -> Program:
+                 constants: dict[str, ConstantData], meta: dict[str, Any],
+                 name_of: Callable[[Stored], str] | None = None) -> Program:
     """The program of a module.
 
     Parameters
@@ -51,6 +52,8 @@ def emit_program(module: Module, backend: Backend, steps: dict[str, tuple[LoadSt
         Arrays those steps push.
     meta
         Facts for the runtime.
+    name_of
+        Names the tables of stored relations; by default they are called after what they store.
 
     Raises
     ------
@@ -65,7 +68,11 @@ def emit_program(module: Module, backend: Backend, steps: dict[str, tuple[LoadSt
         if isinstance(op, so.Store):
             if op.store not in steps:
                 raise IRError(f"the loader does not know how to compute {op.store}", op)
-            stored.append(Stored(spec(names.mangle(f"stored.{op.store}"), op.store, rel(op.x)), steps[op.store]))
+            made = Stored(spec(names.mangle(f"stored.{op.store}"), op.store, rel(op.x)), steps[op.store])
+            if name_of is not None:
+                made = attrs.evolve(made, table=attrs.evolve(made.table, name=name_of(made)))
+                names.given[f"stored.{op.store}"] = made.table.name
+            stored.append(made)
     for name, func in module.functions.items():
         if name != "load":
             e = backend.emitter(backend.target.functions, table(DIMS))

@@ -156,6 +156,10 @@ class Control:
         return self.text(exp.Create(this=schema, kind="TABLE", exists=exists_ok, replace=replace,
                                     properties=temporary))  # fmt: skip
 
+    def drop_table(self, table_name: str, catalog: str | None = None) -> str:
+        """``DROP TABLE``, if it is there."""
+        return self.text(exp.Drop(tables=[table(table_name, catalog)], kind="TABLE", exists=True))
+
     def create_spec(self, spec: TableSpec, catalog: str | None = None, exists_ok: bool = False) -> str:
         """``CREATE TABLE`` of a table of the program."""
         return self.create_table(spec.name, [(c.name, c.type) for c in spec.columns], catalog, exists_ok)

@@ -26,9 +26,13 @@ class Names:
     """
 
     table: dict[str, str] = attrs.field(factory=dict)
+    given: dict[str, str] = attrs.field(factory=dict)
+    """Original to a name that :meth:`mangle` must give it."""
 
     def mangle(self, name: str) -> str:
         """The identifier of ``name``: the same for the same name, different for different ones."""
+        if name in self.given:
+            return self.given[name]
         slug = _LOST.sub("_", name)[:SLUG_BYTES].replace(".", "_") or "x"
         if slug[0].isdigit():
             slug = f"t{slug}"[:SLUG_BYTES]

@@ -1,0 +1,91 @@
+"""The stored relations of compiled modules: an in-memory database in which equal ones are there once."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from irsql.runtime.assemble import Weights
+from irsql.runtime.load import fill
+from irsql.targets.control import MODEL
+from irsql.targets.duckdb import DuckDB
+from irsql.targets.program import Program, Stored
+
+Identity = Callable[[str], str]
+"""Parameter to a text that two parameters share only if they hold the same values."""
+
+
+class Relations:
+    """An in-memory database whose stored relations belong to all the programs that use them.
+
+    Attributes
+    ----------
+    db
+        The connection; programs run on cursors of it.
+    lock
+        Held while relations come and go.
+    """
+
+    def __init__(self) -> None:
+        self.db = DuckDB()
+        self.db.attach(":memory:", MODEL)
+        self.lock = threading.RLock()
+        self._uses: Counter[str] = Counter()
+
+    @property
+    def names(self) -> set[str]:
+        """The tables that are there."""
+        return set(self._uses)
+
+    def add(self, program: Program, weights: Weights) -> None:
+        """Fill those stored relations of a program that are not there yet; all of them get one more user."""
+        with self.lock:
+            fresh = tuple(s for s in program.stored if s.table.name not in self._uses)
+            try:
+                fill(self.db, attrs.evolve(program, stored=fresh), weights, {})
+            except BaseException:
+                self._drop(s.table.name for s in fresh)
+                raise
+            self._uses.update(s.table.name for s in program.stored)
+
+    def release(self, names: Iterable[str]) -> None:
+        """Take one user from each of these relations, and drop those that have none left."""
+        with self.lock:
+            if self.db.closed:
+                return
+            self._uses.subtract(names)
+            unused = [name for name, count in self._uses.items() if count <= 0]
+            for name in unused:
+                del self._uses[name]
+            self._drop(unused)
+
+    def _drop(self, names: Iterable[str]) -> None:
+        with self.db.cursor() as connection:
+            for name in names:
+                connection.execute(connection.control.drop_table(name, MODEL))
+
+
+def content_name(stored: Stored, constants: Callable[[str], bytes], identity: Identity) -> str:
+    """A table name that two stored relations share only if they hold the same rows in the same layout.
+
+    It is the relation's own name with a digest behind it.
+
+    Parameters
+    ----------
+    stored
+        The relation.
+    constants
+        Name to the bytes of a program's constant.
+    identity
+        Tells parameters apart.
+    """
+    digest = hashlib.sha256(repr(attrs.evolve(stored.table, name="", source="")).encode())
+    for step in stored.steps:
+        what = identity(step.name).encode() if step.kind == "parameter" else b""
+        what = constants(step.name) if step.kind == "constant" else what
+        digest.update(f"{step.kind} {step.ints} {len(what)} ".encode() + what)
+    return f"{stored.table.name}_{digest.hexdigest()[:12]}"
