@@ -210,6 +210,33 @@ def compile_(
 
 
 @app.command()
+def explain(
+    model: ModelArg,
+    function: Annotated[str, typer.Option(metavar="NAME", help="prefill, decode, sample, …")] = "decode",
+    layer: Annotated[str | None, typer.Option(metavar="PATH", help="Show the statements of this layer.")] = None,
+    sql: Annotated[bool, typer.Option("--sql", help="Show the SQL too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+    capture: CaptureOption = Capture.fused,
+) -> None:
+    """Show what a model has become: layers, their statements, and the tables these read and write, in rows and bytes.
+
+    Of a folder only the configuration is read. B, S and T are the live sequences, the new tokens and the known ones.
+
+    Examples
+    --------
+      irsql explain llama.db
+      irsql explain llama.db --layer model.layers.0 --sql
+    """
+    from irsql.tools import explain_command
+
+    program = explain_command.program_of(model, capture.value)
+    if as_json:
+        print(explain_command.as_json(program, function))
+    else:
+        explain_command.show(program, function, layer, sql)
+
+
+@app.command()
 def encode(
     context: typer.Context, model: ModelArg,
     text: Annotated[str | None, typer.Argument(help="The text; without it, a text a line from standard input.")] = None,

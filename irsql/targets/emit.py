@@ -82,6 +82,8 @@ class FunctionEmitter:
     latest: dict[str, Value] = attrs.field(factory=dict)
     appended: dict[str, str] = attrs.field(factory=dict)
     """View of a state to the table that its appends write."""
+    reads: dict[str, None] = attrs.field(factory=dict)
+    """Tables that the statement at hand reads."""
 
     def run(self) -> Function:
         """The function as statements.
@@ -112,7 +114,7 @@ class FunctionEmitter:
                 name = self.names.mangle(f"{self.func.sym_name}.{op.table}")
                 create = exp.Create(this=table(name), kind="TABLE", replace=True, expression=self._query(op.x),
                                     properties=exp.Properties(expressions=[exp.TemporaryProperty()]))
-                statements.append(Statement(self._text(create), "step", name, op.loc.scope))
+                statements.append(Statement(self._text(create), "step", name, op.loc.scope, tuple(self.reads)))
                 self.tables[op.result] = table(name)
                 steps.append(spec(name, op.table, rel(op.result)))
             elif isinstance(op, so.Append):
@@ -121,7 +123,7 @@ class FunctionEmitter:
                 columns = [exp.to_identifier(c, quoted=True) for c in rel(op.state).columns]
                 insert = exp.Insert(this=exp.Schema(this=table(own, STATE), expressions=columns),
                                     expression=self._query(op.rows))
-                statements.append(Statement(self._text(insert), "append", own, op.loc.scope))
+                statements.append(Statement(self._text(insert), "append", own, op.loc.scope, tuple(self.reads)))
                 self.tables[op.result] = target
                 self.latest[target.name] = op.result
         outputs: list[TableSpec] = []
@@ -146,6 +148,7 @@ class FunctionEmitter:
     # -- one statement -----------------------------------------------------------------------------------
     def _query(self, root: Value) -> exp.Query:
         reached = self._reached(root)
+        self.reads.clear()
         names: dict[Value, str] = {}
         local = Names()
         ctes: list[exp.CTE] = []
@@ -191,8 +194,10 @@ class FunctionEmitter:
             out = table(names[v])
         elif v in self.tables:
             out = self.tables[v].copy()
+            self.reads[out.name] = None
         elif isinstance(v.owner, so.Table):
             out = table(self.names.mangle(f"stored.{v.owner.table}"), MODEL)
+            self.reads[out.name] = None
         else:
             raise IRError("a value is read before its statement", v.owner if isinstance(v.owner, Op) else None)
         out.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))

@@ -85,12 +85,15 @@ class Statement:
         Table it writes.
     scope
         Module path of the layer it computes.
+    reads
+        Tables and views it reads, in order of appearance.
     """
 
     sql: str
     kind: str
     table: str
     scope: str
+    reads: tuple[str, ...] = ()
 
 
 @attrs.frozen
