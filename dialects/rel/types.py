@@ -134,6 +134,14 @@ class RelType(Type):
     layout: Layout | None = None
 
     @property
+    def label(self) -> str:
+        lanes = [f"[{v.type.length}]" if isinstance(v.type, LaneType) else "" for v in self.values]
+        keys = ", ".join(f"{k.name} < {k.extent}" for k in self.keys)
+        values = [f"{v.name}{lane}" for v, lane in zip(self.values, lanes, strict=True)]
+        more = [*values[:2], "…", values[-1]] if len(values) > 4 else values
+        return f"{keys} | {', '.join(more)}".removeprefix(" | ")
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns, keys first."""
         return tuple(k.name for k in self.keys) + tuple(v.name for v in self.values)

@@ -31,6 +31,11 @@ class Attribute:
 class Type(Attribute):
     """Base class of the types of values."""
 
+    @property
+    def label(self) -> str:
+        """What pictures show of it."""
+        return ""
+
 
 AttrT = TypeVar("AttrT", bound=Attribute)
 REGISTRY: dict[str, type[Attribute]] = {}
@@ -92,6 +97,10 @@ class TensorType(Type):
 
     shape: tuple[Dim, ...]
     dtype: ScalarType
+
+    @property
+    def label(self) -> str:
+        return f"{'×'.join(map(str, self.shape)) or 'scalar'} {self.dtype.name}"
 
     @property
     def rank(self) -> int:

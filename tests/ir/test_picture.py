@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
 
 from irsql.ir.core import IRError, Op
 from irsql.ir.parser import parse_module
-from irsql.ir.picture import picture, write_picture
+from irsql.ir.picture import KINDS, picture, write_picture
 from irsql.tools.irsql_opt import main
 
 TEXT = """"builtin.module"() ({
@@ -38,6 +39,32 @@ def test_scope_keeps_what_feeds_it() -> None:
     source = picture(parse_module(TEXT).functions["forward"], "net.up").source
     assert "tir.scan" in source
     assert "tir.concat" not in source
+
+
+def test_modules_are_boxes_within_boxes() -> None:
+    source = picture(parse_module(TEXT).functions["forward"]).source
+    assert "subgraph cluster_net {" in source
+    assert 'subgraph "cluster_net.up" {' in source
+
+
+def test_a_scope_ends_at_a_dot() -> None:
+    text = TEXT.replace("net.up#s", "net.upper#s")
+    assert "tir.scan" not in picture(parse_module(text).functions["forward"], "net.up").source
+
+
+def test_hostile_names_are_text() -> None:
+    source = picture(parse_module(TEXT.replace('"w"', '"<b>\\\\n]"')).functions["forward"]).source
+    assert "<b>" in source  # within quotes, where it is no markup
+    assert 'label="tir.stored\\n<b>' in source
+
+
+def test_every_op_has_a_kind() -> None:
+    for dialect in ("tir", "rel", "sql"):
+        module = importlib.import_module(f"irsql.dialects.{dialect}.ops")
+        classes = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Op)]
+        names = [c.name for c in classes if str(getattr(c, "name", "")).startswith(f"{dialect}.")]
+        assert names
+        assert [n for n in names if not any(n.partition(".")[2] in known for _, known in KINDS.values())] == []
 
 
 def test_unknown_scope_names_the_known_ones() -> None:
