@@ -23,7 +23,7 @@ from irsql.ir.interp import Interpreter
 from irsql.ir.pipeline import PassManager, parse_pipeline
 from irsql.ir.printer import print_op
 from irsql.ir.target import attach
-from irsql.targets.base import Backend, backend, emit_program
+from irsql.targets.base import Backend, backend, emit_program, runnable
 from irsql.targets.program import ConstantData, LoadStep, Program
 
 if TYPE_CHECKING:
@@ -282,6 +282,8 @@ def compile(module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | N
 
     Raises
     ------
+    irsql.ir.core.IRError
+        If there is no such target, or no driver for it.
     irsql.frontend.captured.CaptureError
         If torch cannot export the module with these arguments.
     irsql.frontend.importer.UnsupportedError
@@ -295,6 +297,7 @@ def compile(module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | N
     from irsql.ir.instruments.dump_dir import DumpDir
     from irsql.ir.instruments.verify_each import VerifyEach
 
+    runnable(target)
     module = as_module(module)
     captured = capture(module, args, kwargs, dynamic_shapes, dynamic=dynamic)
     weights = ModuleWeights(module)

@@ -26,6 +26,7 @@ from irsql.tools.options import (
     MemoryLimit,
     MinP,
     ModelArg,
+    ModelTargetOption,
     Pipeline,
     Plugin,
     PromptIds,
@@ -76,7 +77,7 @@ def generate(
     ] = None,
     max_new_tokens: MaxNewTokens = 128, stop_ids: StopIds = None,
     temperature: Temperature = None, top_k: TopK = None, top_p: TopP = None, min_p: MinP = None,
-    repetition_penalty: RepetitionPenalty = None, seed: Seed = None, target: TargetOption = "duckdb",
+    repetition_penalty: RepetitionPenalty = None, seed: Seed = None, target: ModelTargetOption = None,
     db: StateFile = None,
     resume: Annotated[int | None, typer.Option(metavar="NUMBER", help="Continue this sequence of --db.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object: prompt_ids, ids, text, timings.")] = False,
@@ -128,7 +129,7 @@ def chat(
     resume: Annotated[int | None, typer.Option(metavar="NUMBER", help="Go on with this chat of --db.")] = None,
     max_new_tokens: MaxNewTokens = 512, temperature: Temperature = None, top_k: TopK = None, top_p: TopP = None,
     min_p: MinP = None, repetition_penalty: RepetitionPenalty = None, seed: Seed = None,
-    target: TargetOption = "duckdb", capture: CaptureOption = Capture.fused, threads: Threads = None,
+    target: ModelTargetOption = None, capture: CaptureOption = Capture.fused, threads: Threads = None,
     memory_limit: MemoryLimit = None,
 ) -> None:  # fmt: skip
     """Talk to a model through its own chat template; from a pipe, a message a line.
@@ -176,7 +177,7 @@ def load(
     checkpoint = Checkpoint.open(folder)
     _plug_in(plugin)
     with _options(context).build() as instruments:
-        program = api.compile_folder(folder, capture.value, instruments, pass_pipeline)
+        program = api.compile_folder(folder, capture.value, instruments, pass_pipeline, target)
     loading.load(program, checkpoint, output, force=force, progress=progress)
 
 
@@ -184,7 +185,7 @@ def load(
 def compile_(
     context: typer.Context, model: ModelArg,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the scripts.")],
-    target: TargetOption = "duckdb", capture: CaptureOption = Capture.fused,
+    target: ModelTargetOption = None, capture: CaptureOption = Capture.fused,
     prompt: Annotated[str | None, typer.Option(help="Text for prompt.sql.")] = None, prompt_ids: PromptIds = None,
     max_new_tokens: MaxNewTokens = 64, stop_ids: StopIds = None, temperature: Temperature = None, top_k: TopK = None,
     top_p: TopP = None, min_p: MinP = None, repetition_penalty: RepetitionPenalty = None, seed: Seed = None,
@@ -242,7 +243,7 @@ def open_model(
     context: typer.Context,
     source: Path,
     *,
-    target: str = "duckdb",
+    target: str | None = None,
     capture: Capture = Capture.fused,
     state: str | Path = ":memory:",
     threads: int | None = None,

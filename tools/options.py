@@ -21,7 +21,11 @@ class Capture(StrEnum):
 ModelArg = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A Hugging Face folder, or a database `irsql load` wrote.")
 ]
-TargetOption = Annotated[str, typer.Option(help="The engine.")]
+TargetOption = Annotated[str, typer.Option(help="What to compile for: duckdb, or a target of a package of yours.")]
+ModelTargetOption = Annotated[
+    str | None,
+    typer.Option(help="What to compile a folder for (default: duckdb); a loaded database keeps its own target."),
+]
 CaptureOption = Annotated[Capture, typer.Option(help="fused keeps attention and norms whole; aten recognises nothing.")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Most tokens to generate.")]
 PromptIds = Annotated[str | None, typer.Option(metavar="1,5,9", help="The prompt as token ids.")]
