@@ -48,9 +48,10 @@ def commands(console: str) -> list[tuple[str, str]]:
 
 
 def matches(shown: str, actual: str) -> bool:
-    """Whether an output is as shown; ``...`` stands for anything."""
+    """Whether an output is as shown; ``...`` stands for anything, spaces at the end of a line for nothing."""
     pattern = ".*".join(map(re.escape, shown.strip().split("...")))
-    return re.fullmatch(pattern, actual.strip(), re.DOTALL) is not None
+    lines = "\n".join(line.rstrip() for line in actual.splitlines())
+    return re.fullmatch(pattern, lines.strip(), re.DOTALL) is not None
 
 
 def write_commands(folder: Path) -> None:

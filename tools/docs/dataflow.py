@@ -7,8 +7,11 @@ in a layer by the mean of what is above.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 from xml.sax.saxutils import escape
 
 import attrs
@@ -24,7 +27,8 @@ from irsql.ir.pipeline import run_passes
 from irsql.tools.docs.picture import MONO, SANS, text
 
 ROOT = Path(__file__).resolve().parents[2]
-BOX, HEIGHT, COLUMN, LAYER, MARGIN, TITLE = 132, 36, 146, 62, 14, 34
+BOX, HEIGHT, COLUMN, LAYER, MARGIN, TITLE = 138, 36, 152, 62, 14, 34
+LONGEST = 24  # characters in a box
 
 
 @attrs.define(eq=False)
@@ -87,7 +91,8 @@ def labels(op: Op) -> tuple[str, ...]:
     plain = op.attributes.get("kind") or op.attributes.get("kinds")
     what += [plain] if isinstance(plain, str) else [str(k) for k in plain] if isinstance(plain, tuple) else []
     parts = [", ".join(dict.fromkeys(what)), size(op.results[0].type) if op.results else ""]
-    return (op.name, *filter(None, [" · ".join(filter(None, parts))]))
+    line = " · ".join(filter(None, parts))
+    return (op.name, line if len(line) <= LONGEST else parts[0]) if line else (op.name,)
 
 
 def size(type_: Type) -> str:
@@ -146,7 +151,41 @@ def delay_scale() -> str:
                 "A division before a product, of S × S numbers, and after it, of S × 16")
 
 
-PICTURES = {"docs/img/delay_scale.svg": delay_scale}
+def tutorial(first: str, second: str) -> str:
+    """The module of ``docs/tutorial.md`` at two of the points where that page looks at it."""
+    from irsql.frontend import capture
+    from irsql.frontend.importer import import_captured
+    from irsql.ir.target import attach
+    from irsql.targets.base import backend
+
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    source = re.search(r'^```python title="net.py"\n(.*?)^```$', page, re.MULTILINE | re.DOTALL)
+    assert source is not None
+    names: dict[str, Any] = {"__name__": "net"}
+    exec(source[1], names)
+    module = import_captured(capture(names["net"], (names["x"],), dynamic={"x": {0: "S"}}))
+    attach(module, backend("duckdb").target)
+    panels: list[tuple[str, Func]] = []
+    for title, passes in STEPS.items():
+        run_passes(module, passes)
+        if title in (first, second):
+            panels.append((title, cast(Func, module.functions["forward"].clone())))
+    return draw(panels, f"The linear layer of the tutorial, {first} and {second}")
+
+
+STEPS = {
+    "captured": "", "fused": "canonicalise,fuse-elementwise,canonicalise",
+    "scalar rows": "split-load,convert-tir-to-rel,prune-columns,dce",
+    "tiles": "select-layout{lane=2},apply-layout,tile-storage,legalise,dce",
+    "a select an operation": "convert-rel-to-sql", "inlined": "inline-ctes",
+}  # fmt: skip
+"""Where the tutorial looks, and the passes that lead there."""
+PICTURES = {
+    "docs/img/delay_scale.svg": delay_scale,
+    "docs/img/tutorial_tir.svg": partial(tutorial, "captured", "fused"),
+    "docs/img/tutorial_rel.svg": partial(tutorial, "scalar rows", "tiles"),
+    "docs/img/tutorial_sql.svg": partial(tutorial, "a select an operation", "inlined"),
+}
 
 
 def main() -> None:
