@@ -28,7 +28,7 @@ test: $(VENV)/installed-dev ## the test suite
 
 lint: $(VENV)/installed-dev ## ruff, mypy and pyright
 	$(BIN)/ruff check .
-	$(BIN)/mypy irsql tests
+	$(BIN)/mypy irsql tests docs/examples/*/irsql_example_*
 	$(BIN)/pyright
 
 docs: $(VENV)/installed-dev ## the documentation site, into site/

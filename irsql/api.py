@@ -5,12 +5,14 @@ from __future__ import annotations
 import glob
 import hashlib
 import importlib.metadata
+import inspect
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from irsql.ir.core import IRError
 from irsql.runtime import batch
 from irsql.runtime import generate as generation
 from irsql.runtime.errors import UserError
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from irsql.runtime.chat import Chat
     from irsql.targets.program import Program
 
-TARGETS = ("duckdb",)
-"""Targets that have a driver."""
+DEFAULT_TARGET = "duckdb"
 
 __all__ = ["Model", "TokenSequence", "load"]
 
@@ -109,7 +110,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     db: str | os.PathLike[str] = ":memory:",
-    target: str = "duckdb",
+    target: str | None = None,
     capture: Literal["fused", "aten"] = "fused",
     threads: int | None = None,
     memory_limit: str | None = None,
@@ -125,7 +126,8 @@ def load(
     db
         Where the state of sequences lives: a file, or memory.
     target
-        The engine.
+        What a folder is compiled for, by default ``duckdb``; a loaded database has been compiled for its own, and
+        another is refused.
     capture
         Recipe for a folder: ``fused`` or ``aten``.
     threads, memory_limit
@@ -140,12 +142,19 @@ def load(
     UserError, irsql.targets.errors.EngineError, irsql.frontend.checkpoint.CheckpointError
         With one clear sentence.
     """
-    check_target(target)
+    if target is not None:
+        check_target(target)
     source = Path(path)
     if not source.exists():
         raise UserError(f"there is no {source}: give a model folder or a loaded database")
-    file = cached(source, capture, progress, instruments) if source.is_dir() else source
-    return Model.open(file, state=db, threads=threads, memory_limit=memory_limit)
+    folder = source.is_dir()
+    file = cached(source, capture, progress, instruments, target or DEFAULT_TARGET) if folder else source
+    model = Model.open(file, state=db, threads=threads, memory_limit=memory_limit)
+    if target is not None and model.program.target != target:
+        model.close()
+        raise UserError(f"{source} was compiled for the target {model.program.target!r}: load the folder again for "
+                        f"{target!r}")
+    return model
 
 
 def check_target(target: str) -> None:
@@ -154,10 +163,14 @@ def check_target(target: str) -> None:
     Raises
     ------
     UserError
-        If there is no driver for it.
+        If there is none of that name, or no driver for it.
     """
-    if target not in TARGETS:
-        raise UserError(f"the target {target!r} is not available: choose {' or '.join(TARGETS)}")
+    from irsql.targets.base import runnable
+
+    try:
+        runnable(target)
+    except IRError as error:
+        raise UserError(str(error)) from error
 
 
 def cache_folder() -> Path:
@@ -179,6 +192,7 @@ def cached(
     capture: Literal["fused", "aten"] = "fused",
     progress: bool | None = None,
     instruments: Sequence[Instrument] = (),
+    target: str = DEFAULT_TARGET,
 ) -> Path:
     """The loaded database of a folder, made if the cache has none for its content and this irsql.
 
@@ -191,11 +205,11 @@ def cached(
     checkpoint = Checkpoint.open(folder)
     base = cache_folder()
     place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
-    family = f"{folder.resolve().name}-{place}-{capture}-"
-    file = base / f"{family}{_key(folder, checkpoint.stamp(), capture)}.db"
+    family = f"{folder.resolve().name}-{place}-{capture}-{target}."
+    file = base / f"{family}{_key(folder, checkpoint.stamp(), capture, target)}.db"
     if file.exists() and all(isinstance(i, VerifyEach) for i in instruments):
         return file
-    program = compile_folder(folder, capture, instruments)
+    program = compile_folder(folder, capture, instruments, target=target)
     if file.exists():
         return file
     try:
@@ -219,6 +233,7 @@ def compile_folder(
     capture: Literal["fused", "aten"] = "fused",
     instruments: Sequence[Instrument] = (),
     pipeline: str | None = None,
+    target: str = DEFAULT_TARGET,
 ) -> Program:
     """The program of a model folder; only its configuration is read.
 
@@ -232,6 +247,8 @@ def compile_folder(
         Watch the passes.
     pipeline
         Passes instead of the default ones.
+    target
+        What to compile for.
 
     Raises
     ------
@@ -241,17 +258,21 @@ def compile_folder(
     from irsql.compile import compile_model
 
     try:
-        return compile_model(folder, capture=capture, instruments=instruments, pipeline_text=pipeline).program
+        return compile_model(folder, target, capture=capture, instruments=instruments, pipeline_text=pipeline).program
     except ModuleNotFoundError as error:
         if error.name != "transformers":
             raise
         raise UserError("capturing a model folder needs transformers: pip install 'irsql[hf]'") from error
 
 
-def _key(folder: Path, stamp: str, capture: str) -> str:
-    """What the cached database depends on: weights, the other files of the folder, the recipe, and all code."""
+def _key(folder: Path, stamp: str, capture: str, target: str) -> str:
+    """What the cached database depends on: weights, the other files of the folder, the recipe, the target, all code."""
+    from irsql.targets.base import backend
+
     versions = [_version(name) for name in ("duckdb", "sqlglot", "tokenizers", "torch", "transformers")]
-    digest = hashlib.sha256(" ".join([stamp, capture, *versions]).encode())
+    to = backend(target)
+    digest = hashlib.sha256(" ".join([stamp, capture, repr(to.target), *versions]).encode())
+    digest.update(Path(inspect.getfile(to.emitter)).read_bytes())
     for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
                  "chat_template.jinja"):  # fmt: skip
         file = folder / name

@@ -25,7 +25,7 @@ from irsql.ir.pipeline import PassManager, parse_pipeline
 from irsql.ir.printer import print_op
 from irsql.ir.target import attach
 from irsql.relations import content_name
-from irsql.targets.base import Backend, backend, emit_program
+from irsql.targets.base import Backend, backend, emit_program, runnable
 from irsql.targets.program import ConstantData, LoadStep, Program, Stored
 
 if TYPE_CHECKING:
@@ -310,6 +310,8 @@ def compile(module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | N
 
     Raises
     ------
+    irsql.ir.core.IRError
+        If there is no such target, or no driver for it.
     irsql.frontend.captured.CaptureError
         If torch cannot export the module with these arguments.
     irsql.frontend.importer.UnsupportedError
@@ -319,6 +321,7 @@ def compile(module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | N
     from irsql.frontend.export import as_module
     from irsql.frontend.weights import ModuleWeights
 
+    runnable(target)
     module = as_module(module)
     captured = capture(module, args, kwargs, dynamic_shapes, dynamic=dynamic)
     return compile_captured(captured, ModuleWeights(module), target=target, pipeline=pipeline, instruments=instruments,

@@ -26,6 +26,7 @@ from irsql.tools.options import (
     MemoryLimit,
     MinP,
     ModelArg,
+    ModelTargetOption,
     Pipeline,
     Plugin,
     PromptIds,
@@ -76,22 +77,27 @@ def generate(
     ] = None,
     max_new_tokens: MaxNewTokens = 128, stop_ids: StopIds = None,
     temperature: Temperature = None, top_k: TopK = None, top_p: TopP = None, min_p: MinP = None,
-    repetition_penalty: RepetitionPenalty = None, seed: Seed = None, target: TargetOption = "duckdb",
+    repetition_penalty: RepetitionPenalty = None, seed: Seed = None, target: ModelTargetOption = None,
     db: StateFile = None,
     resume: Annotated[int | None, typer.Option(metavar="NUMBER", help="Continue this sequence of --db.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one object: prompt_ids, ids, text, timings.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one object (with --batch, one a line).")] = False,
     capture: CaptureOption = Capture.fused, threads: Threads = None, memory_limit: MemoryLimit = None,
 ) -> None:  # fmt: skip
     """Continue a prompt; the new text goes to standard output as it is generated.
 
-    `ids` are the new tokens only; a stop token that ended them is the last one and has no text. With --db and without
-    a prompt, the newest sequence of that file is continued. With --batch, --json prints an object a line.
+    Without sampling options tokens are chosen as the model's generation_config.json says, else the likeliest is taken.
+
+    With --db the sequence is kept in that file: --resume goes on with it, and without a prompt the newest one goes on.
+    A sequence that goes on keeps its settings where no option is given.
+
+    With --json, `ids` are the new tokens; a stop token is the last of them and has no text.
 
     Examples
     --------
       irsql generate ./Llama-3.2-1B "The sea is" --max-new-tokens 40
       irsql generate model.db --prompt-ids 1,5,9 --json
-      irsql generate model.db "Once" --temperature 0.8 --top-p 0.9 --seed 7 --db chat.db
+      irsql generate model.db "Once" --temperature 0.8 --top-p 0.9 --seed 7 --db my.db
+      irsql generate model.db --db my.db
       irsql generate model.db --batch prompts.txt
     """
     from irsql.runtime.errors import UserError
@@ -128,13 +134,15 @@ def chat(
     resume: Annotated[int | None, typer.Option(metavar="NUMBER", help="Go on with this chat of --db.")] = None,
     max_new_tokens: MaxNewTokens = 512, temperature: Temperature = None, top_k: TopK = None, top_p: TopP = None,
     min_p: MinP = None, repetition_penalty: RepetitionPenalty = None, seed: Seed = None,
-    target: TargetOption = "duckdb", capture: CaptureOption = Capture.fused, threads: Threads = None,
+    target: ModelTargetOption = None, capture: CaptureOption = Capture.fused, threads: Threads = None,
     memory_limit: MemoryLimit = None,
 ) -> None:  # fmt: skip
     """Talk to a model through its own chat template; from a pipe, a message a line.
 
-    Keys and values of earlier turns stay in the database, so a turn runs only what is new. With --db a chat can go on
-    later: `irsql sequences list` shows its number.
+    Needs a model with a chat template. A turn runs only what is new.
+    Without sampling options tokens are chosen as the model's generation_config.json says, else the likeliest is taken.
+
+    With --db a chat can go on later: `irsql sequences list` shows its number.
 
     Examples
     --------
@@ -164,8 +172,10 @@ def load(
 
     The database is all that generating needs: neither the folder, nor PyTorch, nor transformers.
 
-    Example:
-      irsql load ./Llama-3.2-1B -o llama.db && irsql generate llama.db "The sea is"
+    Examples
+    --------
+      irsql load ./Llama-3.2-1B -o llama.db
+      irsql generate llama.db "The sea is"
     """
     from irsql import api
     from irsql.frontend.checkpoint import Checkpoint
@@ -176,7 +186,7 @@ def load(
     checkpoint = Checkpoint.open(folder)
     _plug_in(plugin)
     with _options(context).build() as instruments:
-        program = api.compile_folder(folder, capture.value, instruments, pass_pipeline)
+        program = api.compile_folder(folder, capture.value, instruments, pass_pipeline, target)
     loading.load(program, checkpoint, output, force=force, progress=progress)
 
 
@@ -184,7 +194,7 @@ def load(
 def compile_(
     context: typer.Context, model: ModelArg,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the scripts.")],
-    target: TargetOption = "duckdb", capture: CaptureOption = Capture.fused,
+    target: ModelTargetOption = None, capture: CaptureOption = Capture.fused,
     prompt: Annotated[str | None, typer.Option(help="Text for prompt.sql.")] = None, prompt_ids: PromptIds = None,
     max_new_tokens: MaxNewTokens = 64, stop_ids: StopIds = None, temperature: Temperature = None, top_k: TopK = None,
     top_p: TopP = None, min_p: MinP = None, repetition_penalty: RepetitionPenalty = None, seed: Seed = None,
@@ -193,9 +203,11 @@ def compile_(
 ) -> None:  # fmt: skip
     """Write a model as SQL scripts that the engine's own shell runs, without Python.
 
+    Without sampling options tokens are chosen as the model's generation_config.json says, else the likeliest is taken.
+
     Examples
     --------
-      irsql compile ./Llama-3.2-1B --target duckdb -o scripts --prompt "The sea is"
+      irsql compile ./Llama-3.2-1B -o scripts --prompt "The sea is"
       cd scripts && duckdb < load.sql && duckdb < run.sql
     """
     from irsql.tools.compile_command import write_scripts
@@ -241,7 +253,7 @@ def encode(
     context: typer.Context, model: ModelArg,
     text: Annotated[str | None, typer.Argument(help="The text; without it, a text a line from standard input.")] = None,
 ) -> None:  # fmt: skip
-    """Print the token ids of texts, as --prompt-ids and the SQL scripts take them: one line a text, commas between."""
+    """Print the token ids of texts: one line a text, commas between, as --prompt-ids takes them."""
     with open_model(context, model) as opened:
         for line in [text] if text is not None else (line.rstrip("\n") for line in sys.stdin):
             sys.stdout.write(",".join(map(str, opened.encode(line))) + "\n")
@@ -269,7 +281,7 @@ def open_model(
     context: typer.Context,
     source: Path,
     *,
-    target: str = "duckdb",
+    target: str | None = None,
     capture: Capture = Capture.fused,
     state: str | Path = ":memory:",
     threads: int | None = None,

@@ -15,7 +15,7 @@ from irsql.ir.instruments.options import InstrumentOptions
 from irsql.runtime import scripts, tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.generate import Defaults
-from irsql.runtime.session import DEFAULT_CONTEXT, Model
+from irsql.runtime.session import DEFAULT_CONTEXT
 
 
 def write_scripts(
@@ -23,7 +23,7 @@ def write_scripts(
     out: Path,
     options: InstrumentOptions,
     *,
-    target: str,
+    target: str | None,
     capture: Literal["fused", "aten"],
     prompt: str | None,
     prompt_ids: Sequence[int] | None,
@@ -40,13 +40,14 @@ def write_scripts(
     UserError
         If the model or the prompt is not usable.
     """
-    api.check_target(target)
+    if target is not None:
+        api.check_target(target)
     if not source.exists():
         raise UserError(f"there is no {source}: give a model folder or a loaded database")
     with ExitStack() as stack:
         if source.is_dir():
             with options.build() as instruments:
-                program = api.compile_folder(source, capture, instruments, pipeline)
+                program = api.compile_folder(source, capture, instruments, pipeline, target or api.DEFAULT_TARGET)
             has_weights = (source / SINGLE_NAME).exists() or (source / INDEX_NAME).exists()
             checkpoint = Checkpoint.open(source) if has_weights else None
             content = scripts.from_checkpoint(program, checkpoint) if checkpoint and with_weights else None
@@ -58,7 +59,7 @@ def write_scripts(
         else:
             if pipeline is not None:
                 raise UserError(f"{source} is compiled already: --pass-pipeline takes a model folder")
-            model = stack.enter_context(Model.open(source))
+            model = stack.enter_context(api.load(source, target=target))
             program, text = model.program, model.tokenizer_text
             content = scripts.from_database(model) if with_weights else None
             defaults = Defaults.of(model)

@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="load passes of your own from a Python file or module")
     parser.add_argument("--version", action="version", version=f"irsql-opt {__version__}")
     parser.add_argument("--print-pipeline", action="store_true",
-                        help="print the passes that irsql compile runs (for --target) and stop")
+                        help="print the passes that a compile runs and stop")
     parser.add_argument("--emit-sql", action="store_true",
                         help="print the result, of the sql stage, as SQL text for its target instead of IR")
     parser.add_argument("--list-passes", action="store_true", help="list all passes and stop")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-SAMPLING = "Sampling (by default as generation_config.json or the continued sequence says, else greedy)"
+SAMPLING = "Sampling"
 
 
 class Capture(StrEnum):
@@ -21,27 +21,34 @@ class Capture(StrEnum):
 ModelArg = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A Hugging Face folder, or a database `irsql load` wrote.")
 ]
-TargetOption = Annotated[str, typer.Option(help="The engine.")]
+TargetOption = Annotated[str, typer.Option(help="What to compile for: duckdb, or a target of a package of yours.")]
+ModelTargetOption = Annotated[
+    str | None,
+    typer.Option(help="What to compile a folder for (default: duckdb); a loaded database keeps its own target."),
+]
 CaptureOption = Annotated[Capture, typer.Option(help="fused keeps attention and norms whole; aten recognises nothing.")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Most tokens to generate.")]
 PromptIds = Annotated[str | None, typer.Option(metavar="1,5,9", help="The prompt as token ids.")]
 Temperature = Annotated[
-    float | None, typer.Option(help="0 takes the most likely token, more draws.", rich_help_panel=SAMPLING)
+    float | None, typer.Option(help="0 takes the likeliest token; above 0 a token is drawn.", rich_help_panel=SAMPLING)
 ]
-TopK = Annotated[int | None, typer.Option(help="Draw from the so many most likely tokens.", rich_help_panel=SAMPLING)]
+TopK = Annotated[int | None, typer.Option(help="Draw from this many likeliest tokens.", rich_help_panel=SAMPLING)]
 TopP = Annotated[
-    float | None, typer.Option(help="Draw from the tokens that reach this probability.", rich_help_panel=SAMPLING)
+    float | None,
+    typer.Option(help="Draw from the likeliest tokens that reach this probability together.", rich_help_panel=SAMPLING),
 ]
 MinP = Annotated[
     float | None,
-    typer.Option(help="Draw from tokens with this share of the likeliest one's probability.", rich_help_panel=SAMPLING),
-]
+    typer.Option(help="Draw from tokens of at least this share of the likeliest's probability.",
+                 rich_help_panel=SAMPLING),
+]  # fmt: skip
 RepetitionPenalty = Annotated[
     float | None,
     typer.Option(help="Above 1, tokens that are there already become less likely.", rich_help_panel=SAMPLING),
 ]
 Seed = Annotated[
-    int | None, typer.Option(help="The same seed draws the same tokens. (default: 0)", rich_help_panel=SAMPLING)
+    int | None,
+    typer.Option(help="The same seed (0 if none is given) draws the same tokens.", rich_help_panel=SAMPLING),
 ]
 StopIds = Annotated[
     str | None,
@@ -55,7 +62,7 @@ Pipeline = Annotated[
 Plugin = Annotated[
     list[str] | None, typer.Option(metavar="FILE|MODULE", help="Load passes of your own from a Python file or module.")
 ]
-MemoryLimit = Annotated[str | None, typer.Option(metavar="4GB", help="What the engine may buffer.")]
+MemoryLimit = Annotated[str | None, typer.Option(metavar="4GB", help="Most memory for the engine's buffers.")]
 StateFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Keep sequences and state in this database.")]
 NeededStateFile = Annotated[Path, typer.Option(metavar="FILE", help="The database of the sequences.")]
 

@@ -1,9 +1,18 @@
-"""What a target is: its tables, its expressions and its driver; and how a module of the sql stage becomes a program."""
+"""What a target is: its tables and its expressions; and how a module of the sql stage becomes a program.
+
+A package outside the project adds a target with an entry point that names a :class:`Backend`::
+
+    [project.entry-points."irsql.targets"]
+    mine = "my_package.mine:BACKEND"
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
 import attrs
@@ -17,6 +26,11 @@ from irsql.targets.emit import DIMS, FunctionEmitter, spec, table
 from irsql.targets.expressions import Emitter
 from irsql.targets.names import Names
 from irsql.targets.program import ConstantData, LoadStep, Program, Stored
+
+BACKENDS = {"duckdb": "irsql.targets.duckdb_tables:DUCKDB"}
+"""Targets of the project: name to where its :class:`Backend` is."""
+DRIVEN = ("duckdb",)
+"""sqlglot dialects that the runtime can execute; a target of any name may write one of them."""
 
 
 @attrs.frozen
@@ -107,18 +121,53 @@ def emit_sql(module: Module) -> dict[str, list[str]]:
     return out
 
 
-def backend(name: str) -> Backend:
-    """The engine called ``name``.
+@cache
+def backends() -> dict[str, str]:
+    """All known targets, name to ``module:object``: the project's and those of entry points ``irsql.targets``.
 
     Raises
     ------
     IRError
-        If there is none.
+        If two packages declare the same name.
     """
-    from irsql.targets.duckdb_tables import DUCKDB
+    known = dict(BACKENDS)
+    for entry in entry_points(group="irsql.targets"):
+        if known.setdefault(entry.name, entry.value) != entry.value:
+            raise IRError(f"target {entry.name!r} is declared twice: by {known[entry.name]} and by {entry.value}")
+    return known
 
-    known: Sequence[Backend] = (DUCKDB,)
-    for b in known:
-        if b.target.name == name:
-            return b
-    raise IRError(f"unknown target {name!r}; there are {', '.join(b.target.name for b in known)}")
+
+def backend(name: str) -> Backend:
+    """The target called ``name``.
+
+    Raises
+    ------
+    IRError
+        If there is none, or its package does not hold what it declares.
+    """
+    place = backends().get(name)
+    if place is None:
+        raise IRError(f"unknown target {name!r}; there are {', '.join(backends())}")
+    module, _, attribute = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise IRError(f"target {name!r} is declared by {place}, which cannot be imported: {error}") from error
+    if not isinstance(found, Backend) or found.target.name != name:
+        raise IRError(f"target {name!r} is declared by {place}, which is no Backend of that name")
+    return found
+
+
+def runnable(name: str) -> Backend:
+    """The target called ``name``, where irsql can run what is compiled for it.
+
+    Raises
+    ------
+    IRError
+        If there is no such target, or no driver for its dialect: its programs are text for its own shell.
+    """
+    found = backend(name)
+    if found.target.dialect not in DRIVEN:
+        raise IRError(f"the target {name!r} can be compiled for (irsql-opt --emit-sql) and not run: there is no driver "
+                      f"for the dialect {found.target.dialect or 'it names'}; there is one for {', '.join(DRIVEN)}")
+    return found

@@ -48,15 +48,16 @@ def commands(console: str) -> list[tuple[str, str]]:
 
 
 def matches(shown: str, actual: str) -> bool:
-    """Whether an output is as shown; ``...`` stands for anything."""
+    """Whether an output is as shown; ``...`` stands for anything, spaces at the end of a line for nothing."""
     pattern = ".*".join(map(re.escape, shown.strip().split("...")))
-    return re.fullmatch(pattern, actual.strip(), re.DOTALL) is not None
+    lines = "\n".join(line.rstrip() for line in actual.splitlines())
+    return re.fullmatch(pattern, lines.strip(), re.DOTALL) is not None
 
 
 def write_commands(folder: Path) -> None:
     """Put the project's commands into ``bin``, as an installation does."""
     bin_ = folder / "bin"
-    bin_.mkdir()
+    bin_.mkdir(exist_ok=True)
     for name, code in COMMANDS.items():
         (bin_ / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {code} "$@"\n')
         (bin_ / name).chmod(0o755)
@@ -75,7 +76,14 @@ def run(command: str, folder: Path, *path: Path, timeout: int = 120) -> subproce
     )  # fmt: skip
 
 
-def execute(page: Path, folder: Path, names: Sequence[tuple[str, str]] = (), timeout: int = 120) -> int:
+def execute(
+    page: Path,
+    folder: Path,
+    names: Sequence[tuple[str, str]] = (),
+    timeout: int = 120,
+    path: Sequence[Path] = (),
+    excerpts: str = "\n",
+) -> int:
     """Run every command of a page and compare its output with what is shown; files are written where they stand.
 
     Parameters
@@ -88,6 +96,10 @@ def execute(page: Path, folder: Path, names: Sequence[tuple[str, str]] = (), tim
         Words of commands to replace (``MODEL`` by a path).
     timeout
         Seconds of one command.
+    path
+        What comes first on Python's path.
+    excerpts
+        Titles that begin so are parts of files that are there, and are not written.
 
     Returns
     -------
@@ -102,7 +114,7 @@ def execute(page: Path, folder: Path, names: Sequence[tuple[str, str]] = (), tim
     write_commands(folder)
     ran = 0
     for block in blocks(page):
-        if block.title:
+        if block.title and not block.title.startswith(excerpts):
             (folder / block.title).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.title).write_text(block.text, encoding="utf-8")
         if block.language != "console":
@@ -111,7 +123,7 @@ def execute(page: Path, folder: Path, names: Sequence[tuple[str, str]] = (), tim
             real = command
             for old, new in names:
                 real = re.sub(rf"\b{old}\b", new, real)
-            done = run(real, folder, timeout=timeout)
+            done = run(real, folder, *path, timeout=timeout)
             assert matches(shown, done.stdout), f"$ {real}\n{done.stdout}\nthe page shows:\n{shown}"
             assert done.returncode == int(shown.startswith("error:")), f"$ {real}\n{done.stdout}"
             ran += 1

@@ -9,13 +9,19 @@ import pytest
 
 from irsql.ir import pass_registry
 from irsql.ir.core import OPS
-from irsql.tools.docs import generate, picture
+from irsql.tools.docs import dataflow, generate, picture
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_committed_picture_is_what_its_script_draws() -> None:
     assert (ROOT / "docs/img/stages.svg").read_text(encoding="utf-8") == picture.draw()
+
+
+@pytest.mark.parametrize("name", dataflow.PICTURES)
+def test_the_committed_pictures_of_functions(name: str) -> None:
+    assert (ROOT / name).read_text(encoding="utf-8") == dataflow.PICTURES[name](), (
+        f"{name} is old: run python -m irsql.tools.docs.dataflow")
 
 
 def test_the_picture_names_passes_that_exist() -> None:

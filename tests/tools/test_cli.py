@@ -8,9 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 
 import irsql
+from irsql import api
+from irsql.ir.target import Target
+from irsql.targets import base
+from irsql.targets.duckdb_tables import DUCKDB
 from irsql.targets.program import Program
 from irsql.tools import cli
 from tests.runtime import toy
@@ -108,7 +113,7 @@ def test_state_file_continues(loaded: Path, tmp_path: Path, capsys: pytest.Captu
         (["MODEL", "--prompt-ids", ""], "the prompt is empty: give at least one token"),
         (["MODEL", "--prompt-ids", "1,x"], "token ids are integers with commas between them, not '1,x'"),
         (["MODEL", "--prompt-ids", "1,999"], "there is no token 999: the model's vocabulary has the ids 0 to 299"),
-        (["MODEL", "hello", "--target", "oracle"], "the target 'oracle' is not available: choose duckdb"),
+        (["MODEL", "hello", "--target", "oracle"], "unknown target 'oracle'; there are duckdb"),
         (["nowhere.db", "hello"], "there is no nowhere.db: give a model folder or a loaded database"),
     ],
 )
@@ -141,7 +146,7 @@ def test_a_folder_is_compiled_once(
 ) -> None:
     folder, compiled = toy.folder(tmp_path / "toy"), []
 
-    def compile_folder(*_: object) -> Program:
+    def compile_folder(*_: object, **__: object) -> Program:
         compiled.append(1)
         return toy.program()
 
@@ -160,6 +165,11 @@ def test_a_folder_is_compiled_once(
     (second,) = generate()  # what the old content gave is gone
     assert second != first
     assert len(compiled) == 3
+    monkeypatch.setattr(base, "backend", lambda name: attrs.evolve(DUCKDB, target=Target(name=name)))
+    third = api.cached(folder, progress=False, target="duckdb-wide")  # one database a target
+    assert second.is_file()
+    assert third.is_file()
+    assert third != second
 
 
 class Shell:

@@ -1,7 +1,8 @@
 """Pages of the documentation that are read off the code: a page a dialect and a pass, their indexes, the reference.
 
 ``mkdocs build`` gets them through :mod:`irsql.tools.docs.hooks` and writes no file into the repository. To look at them
-without mkdocs: ``python -m irsql.tools.docs.generate FOLDER``.
+without mkdocs: ``python -m irsql.tools.docs.generate FOLDER``; with names of dialects and passes after it, of any
+package, their pages alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +19,7 @@ import attrs
 
 from irsql.ir import pass_registry, registry
 from irsql.ir.attributes import REGISTRY, Attribute
-from irsql.ir.core import OPS, Op
+from irsql.ir.core import OPS, IRError, Op
 from irsql.ir.passes import Pass, option_docs
 from irsql.ir.typecheck import fields_of
 from irsql.tools.docs import reference
@@ -75,7 +77,7 @@ def _attributes(dialect: str) -> list[type[Attribute]]:
 def dialect_page(dialect: str) -> str:
     """The page of a dialect: what it is, its types and attributes, its operations."""
     ops = operations(dialect)
-    module = sys.modules[registry.DIALECTS[dialect]]
+    module = sys.modules[registry.dialects()[dialect].partition(":")[0]]
     declared = sys.modules[ops[0].__module__]
     text = markdown(declared.__doc__ or module.__doc__).removeprefix(f"`{dialect}`: ")
     parts = [f"# {dialect}", text[:1].upper() + text[1:]]
@@ -165,12 +167,31 @@ def _pass_index() -> str:
                       "| pass | stage | |", "|---|---|---|", *rows]) + "\n"
 
 
+def named(names: Sequence[str]) -> dict[str, str]:
+    """The pages of these dialects and passes, wherever they come from.
+
+    Raises
+    ------
+    IRError
+        If a name is neither.
+    """
+    out: dict[str, str] = {}
+    for name in names:
+        if name in registry.dialects():
+            out[f"dialects/{name}.md"] = dialect_page(name)
+        elif name in pass_registry.names():
+            out[f"passes/{name}.md"] = pass_page(pass_registry.load(name))
+        else:
+            raise IRError(f"no dialect and no pass is called {name!r}")
+    return out
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Write all pages below a folder."""
-    folder = Path((sys.argv[1:] if argv is None else argv)[0])
-    for path, text in pages().items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
+    """Write all pages, or those of the names given, below a folder."""
+    folder, *names = sys.argv[1:] if argv is None else argv
+    for path, text in (named(names) if names else pages()).items():
+        (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
+        (Path(folder) / path).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

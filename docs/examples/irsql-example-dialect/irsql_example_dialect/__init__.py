@@ -1,0 +1,1 @@
+"""A package with one dialect for irsql, ``fourier``, and its way down to ``tir``."""
