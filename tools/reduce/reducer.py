@@ -190,8 +190,8 @@ class Reducer:
                 verify(parse_module(candidate.text, resources=resources))
                 return candidate
             self._known[candidate.digest] = False
-        except (IRError, ValueError, TypeError, LookupError, ZeroDivisionError):
-            pass  # the reduction makes no sense on these targets
+        except Exception:  # the reduction makes no sense on these targets: no reason to lose what was found so far
+            pass
         return None
 
     # -- testing -----------------------------------------------------------------------------------

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from irsql.dialects.tir import ops
-from irsql.ir.core import IRError, Module
+from irsql.ir import semantics
+from irsql.ir.affine import AffineMap, dim
+from irsql.ir.attributes import F32, TensorType
+from irsql.ir.core import ArgInfo, IRError, Module
+from irsql.ir.dims import symbol
 from irsql.ir.dump import read_module, resources_path
 from irsql.ir.instruments.verify_semantics import VerifySemantics
 from irsql.ir.pipeline import PassFailure, run_passes
@@ -19,6 +23,7 @@ from irsql.tools.reduce.base import Chosen, Reduction
 from irsql.tools.reduce.reducer import Reducer
 from tests.ir.samples import Wrong, softmax
 from tests.ir.test_instruments import with_constant
+from tests.passes.stages import Program, copy, pipeline
 from tests.passes.tir.common import module_of
 from tests.passes.tir.test_shrink import heads
 
@@ -196,3 +201,29 @@ def test_a_module_without_operations_is_small_already() -> None:
     small, reducer = reduced(module_of([], lambda t: ()), lambda path: True)
     assert reducer.best.ops == 1
     assert list(small.functions) == ["forward"]
+
+
+@functools.cache
+def lowered() -> dict[str, Module]:
+    """relu(x @ w) in every stage."""
+    p = Program([("x", TensorType((symbol("B"), 8), F32), ArgInfo())], {"B": (0, 9)})
+    d0, d1, d2 = dim(0), dim(1), dim(2)
+    y = p.add(ops.Contract(p.args[0], p.weight("w", 6, 8), bounds=(symbol("B"), 6, 8),
+                           maps=(AffineMap(3, (d0, d2)), AffineMap(3, (d1, d2)), AffineMap(3, (d0, d1))),
+                           result_types=[TensorType((symbol("B"), 6), F32)])).result
+    module = p.finish(p.t.elementwise([y], lambda e: e.binary("max", e.args[0], e.const(0.5, F32))))
+    out = {"tir": copy(module)}
+    for pass_ in pipeline():
+        run_passes(module, pass_)
+        out[str(module.attrs_["stage"])] = copy(module)
+    return out
+
+
+@pytest.mark.parametrize("stage", ["tir", "rel", "tiled", "sql"])
+def test_every_stage_shrinks(stage: str) -> None:
+    small, reducer = reduced(lowered()[stage], holds('kind = "max"'))
+    assert reducer.best.ops < 13  # of up to 46; a select has three regions
+    assert sum(len(func.block.ops) for func in small.functions.values()) == 2
+    assert small.attrs_ == {"stage": stage}
+    assert small.functions["forward"].dims == {}
+    assert semantics.execute(small, semantics.trials(small)[0])
