@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--list-passes", action="store_true", help="list all passes and stop")
     parser.add_argument("--shrink", action="store_true",
                         help="first replace big axes by small ones, so that --verify-semantics can run the module")
+    parser.add_argument("--bisect", action="store_true",
+                        help="find the first pass that changes what the module computes (or fails), and the rewrite in "
+                        "it; write a reproducer to OUT (default: FILE with .bisect.mlir); exit code 1 if there is one")
     parser.add_argument("--split-input-file", action="store_true",
                         help=f"treat the parts between '{SEPARATOR}' lines alone")
     parser.add_argument("--verify-diagnostics", action="store_true",
@@ -65,11 +67,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.file is None and not (args.list_passes or args.print_pipeline):
         parser.error("the argument FILE is needed (- for standard input)")
+    if args.bisect:
+        for flag in ("split_input_file", "verify_diagnostics", "picture", "emit_sql"):
+            if getattr(args, flag):
+                parser.error(f"--bisect cannot be combined with --{flag.replace('_', '-')}")
     try:
         return _run(args)
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except (IRError, PassRegistryError, OSError, UnicodeDecodeError) as error:
         _report(error, args.traceback)
         return 1
@@ -105,6 +114,8 @@ def _run(args: argparse.Namespace) -> int:
         _apply_header(args, text)
     if args.verify_diagnostics:
         return _check_diagnostics(args, text)
+    if args.bisect:
+        return _bisect(args, text)
     modules = [_compile(args, part) for part in split(text, args.split_input_file)]
     if args.picture:
         _draw(args, modules[-1])
@@ -172,13 +183,23 @@ def split(text: str, wanted: bool) -> list[str]:
     return ["\n".join(p) + "\n" for p in parts if any(line.strip() for line in p)]
 
 
-def _compile(args: argparse.Namespace, text: str) -> Module:
+def _bisect(args: argparse.Namespace, text: str) -> int:
+    from irsql.ir.pipeline import parse_pipeline
+    from irsql.tools.bisect_command import bisect
+
+    passes = parse_pipeline(args.pass_pipeline or "")
+    path = Path("stdin.mlir" if args.file == "-" else args.file)
+    output = args.output or path.with_name(path.stem + ".bisect.mlir")
+    return bisect(_read(args, text), passes, instrument_options.from_namespace(args), output)
+
+
+def _read(args: argparse.Namespace, text: str) -> Module:
+    """The module of a text, with the target and the size that the flags ask for."""
     from irsql.ir.dump import read_module
     from irsql.ir.instruments import remarks
     from irsql.ir.parser import parse_module
-    from irsql.ir.pipeline import PassManager, parse_pipeline, run_passes
+    from irsql.ir.pipeline import run_passes
 
-    passes = parse_pipeline(args.pass_pipeline or "")
     if args.file == "-" or args.split_input_file:
         module = parse_module(text, filename=_name(args))
     else:
@@ -191,6 +212,14 @@ def _compile(args: argparse.Namespace, text: str) -> Module:
     if args.shrink:
         for run in run_passes(module, "shrink"):
             print("".join(remarks.as_text(r) for r in run.ctx.remarks), end="", file=sys.stderr)
+    return module
+
+
+def _compile(args: argparse.Namespace, text: str) -> Module:
+    from irsql.ir.pipeline import PassManager, parse_pipeline
+
+    passes = parse_pipeline(args.pass_pipeline or "")
+    module = _read(args, text)
     options = instrument_options.from_namespace(args)
     for problem in options.unknown_passes():
         print(f"warning: {problem}", file=sys.stderr)
@@ -200,14 +229,11 @@ def _compile(args: argparse.Namespace, text: str) -> Module:
 
 
 def _write(args: argparse.Namespace, modules: Sequence[Module]) -> None:
-    from irsql.ir.dump import write_module
+    from irsql.ir.dump import replace_module
     from irsql.ir.printer import print_op
 
     if args.output is not None and len(modules) == 1 and not args.no_locations:
-        with tempfile.TemporaryDirectory(prefix=".irsql-opt-", dir=args.output.parent) as folder:
-            write_module(Path(folder) / args.output.name, modules[0])
-            for written in sorted(Path(folder).iterdir(), key=lambda p: p.name == args.output.name):
-                os.replace(written, args.output.with_name(written.name))  # the constants first, then the text
+        replace_module(args.output, modules[0])
         return
     resources: dict[str, Any] = {}
     text = f"{SEPARATOR}\n".join(print_op(m, resources=resources, locations=not args.no_locations) for m in modules)

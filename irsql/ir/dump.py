@@ -6,6 +6,8 @@ the top are a header that reading skips; :func:`header_of` gives it back.
 
 from __future__ import annotations
 
+import os
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +51,20 @@ def write_module(path: Path | str, module: Module, header: Sequence[str] = ()) -
         beside.unlink(missing_ok=True)
     lines = [f"// {part}".rstrip() for line in header for part in (line.splitlines() or [""])]
     path.write_text("\n".join([*lines, text]), encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def replace_module(path: Path, module: Module, header: Sequence[str] = ()) -> None:
+    """As :func:`write_module`, but what stood at ``path`` before stays whole until all is written."""
+    with tempfile.TemporaryDirectory(prefix=".irsql-", dir=path.parent) as folder:
+        written = Path(folder) / path.name
+        write_module(written, module, header)
+        beside = resources_path(written)
+        if beside.exists():  # the constants first, then the text
+            os.replace(beside, resources_path(path))
+            os.replace(written, path)
+        else:
+            os.replace(written, path)
+            resources_path(path).unlink(missing_ok=True)
 
 
 def read_module(path: Path | str) -> Module:

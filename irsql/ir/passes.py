@@ -35,7 +35,7 @@ import attrs
 
 from irsql.ir.core import IRError, Module, Op
 from irsql.ir.location import UNKNOWN, Location
-from irsql.ir.rewriter import Pattern, PatternStats, Stats, apply_patterns
+from irsql.ir.rewriter import Pattern, PatternStats, RewriteLimit, Stats, apply_patterns
 from irsql.ir.target import Target, target_of
 
 STAGES = ("tir", "rel", "tiled", "sql")
@@ -320,6 +320,7 @@ class PassContext:
     remarks: list[Remark] = attrs.field(factory=list[Remark])
     statistics: dict[str, int] = attrs.field(factory=dict[str, int])
     patterns: Stats = attrs.field(factory=dict[str, PatternStats])
+    rewrites: RewriteLimit = attrs.field(factory=RewriteLimit)
 
     @classmethod
     def of(cls, pass_: Pass, module: Module) -> PassContext:
@@ -349,7 +350,7 @@ class PassContext:
 
         ``walk`` visits every op once; ``greedy`` goes on until nothing matches, up to a cap.
         """
-        return apply_patterns(patterns, root, driver=driver, counts=self.patterns)
+        return apply_patterns(patterns, root, driver=driver, counts=self.patterns, limit=self.rewrites)
 
     def statistic(self, name: str, n: int = 1) -> None:
         """Add ``n`` to a counter (``--statistics`` shows it)."""

@@ -15,6 +15,8 @@ import attrs
 
 from irsql.ir.core import IRError, Op, OpResult, OpT, Value
 from irsql.ir.diagnostics import Diagnostic, DiagnosticError
+from irsql.ir.location import UNKNOWN, Location
+from irsql.ir.printer import print_op
 
 RECENT = 64
 """The last rewrites of which a driver that exceeds its cap names the patterns."""
@@ -153,15 +155,52 @@ class PatternStats:
 Stats = dict[str, PatternStats]
 
 
+@attrs.define
+class RewriteLimit:
+    """Counts the rewrites of all drivers that share it, and may stop them after some: ``irsql-opt --bisect``.
+
+    Attributes
+    ----------
+    most
+        No pattern is tried after so many rewrites; None for no limit.
+    count
+        Rewrites so far.
+    last
+        Rewrite number ``most``: the pattern, the first line of the op as it was, and the location of the op or of what
+        holds it.
+    """
+
+    most: int | None = None
+    count: int = 0
+    last: tuple[str, str, Location] = ("", "", UNKNOWN)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the drivers are to stop."""
+        return self.most is not None and self.count >= self.most
+
+
+def _headline(op: Op) -> tuple[str, Location]:
+    """The first line of an op, and the innermost location there is."""
+    holder: Op | None = op
+    while holder is not None and not holder.loc.known:
+        holder = holder.parent_op
+    return print_op(op, locations=False).partition("\n")[0], holder.loc if holder is not None else UNKNOWN
+
+
 class _Driver:
     """What both drivers share: trying one pattern on one op, counted, timed and checked for honesty."""
 
-    def __init__(self, patterns: Sequence[Pattern], rewriter: Rewriter, counts: Stats) -> None:
-        self.patterns, self.rewriter, self.counts = patterns, rewriter, counts
+    def __init__(self, patterns: Sequence[Pattern], rewriter: Rewriter, counts: Stats | None,
+                 limit: RewriteLimit | None) -> None:
+        self.patterns, self.rewriter = patterns, rewriter
+        self.counts: Stats = {} if counts is None else counts
+        self.limit = limit or RewriteLimit()
 
     def attempt(self, pattern: Pattern, op: Op) -> bool:
         stats = self.counts.setdefault(pattern.name, PatternStats())
         stats.tries += 1
+        shown = _headline(op) if self.limit.count + 1 == self.limit.most else ("", UNKNOWN)
         before, name, start = self.rewriter.changes, op.name, time.perf_counter()
         try:
             matched = pattern.rewrite(op, self.rewriter)
@@ -181,6 +220,10 @@ class _Driver:
                 f"pattern {pattern.name} changed the IR around {name} but returned False", op=op,
                 suggestion="return True after a change"))
         stats.hits += matched
+        if matched:
+            self.limit.count += 1
+            text, location = shown
+            self.limit.last = pattern.name, text, location
         return matched
 
     def applicable(self, op: Op) -> Iterable[Pattern]:
@@ -188,7 +231,7 @@ class _Driver:
 
 
 def walk(patterns: Sequence[Pattern], root: Op, *, counts: Stats | None = None, revisit: bool = False,
-         max_rewrites: int | None = None) -> bool:
+         max_rewrites: int | None = None, limit: RewriteLimit | None = None) -> bool:
     """Visit every op in ``root`` once, in order, and try every pattern on it; say whether anything changed.
 
     Parameters
@@ -203,14 +246,16 @@ def walk(patterns: Sequence[Pattern], root: Op, *, counts: Stats | None = None, 
         Also visit the ops that patterns insert.
     max_rewrites
         Cap on the rewrites (only with ``revisit`` can there be many); see :func:`greedy`.
+    limit
+        Counts the rewrites and may stop them.
     """
     queue: deque[Op] = deque(root.walk())
     rewriter = Rewriter(inserted=queue.append if revisit else None)
-    return _run(_Driver(patterns, rewriter, {} if counts is None else counts), queue, None, max_rewrites)
+    return _run(_Driver(patterns, rewriter, counts, limit), queue, None, max_rewrites)
 
 
 def greedy(patterns: Sequence[Pattern], root: Op, *, counts: Stats | None = None,
-           max_rewrites: int | None = None) -> bool:
+           max_rewrites: int | None = None, limit: RewriteLimit | None = None) -> bool:
     """Apply patterns until none matches; say whether anything changed.
 
     Parameters
@@ -223,6 +268,8 @@ def greedy(patterns: Sequence[Pattern], root: Op, *, counts: Stats | None = None
         Receives the statistics.
     max_rewrites
         Cap on the rewrites; by default 1000 and 50 for each op.
+    limit
+        Counts the rewrites and may stop them.
 
     Raises
     ------
@@ -238,7 +285,7 @@ def greedy(patterns: Sequence[Pattern], root: Op, *, counts: Stats | None = None
             queue.append(op)
 
     rewriter = Rewriter(touched=add, inserted=add)
-    return _run(_Driver(patterns, rewriter, {} if counts is None else counts), queue, waiting, max_rewrites)
+    return _run(_Driver(patterns, rewriter, counts, limit), queue, waiting, max_rewrites)
 
 
 def _run(driver: _Driver, queue: deque[Op], waiting: set[Op] | None, max_rewrites: int | None) -> bool:
@@ -246,12 +293,12 @@ def _run(driver: _Driver, queue: deque[Op], waiting: set[Op] | None, max_rewrite
     cap = 1000 + 50 * len(queue) if max_rewrites is None else max_rewrites
     recent: deque[str] = deque(maxlen=RECENT)
     rewrites = 0
-    while queue:
+    while queue and not driver.limit.reached:
         op = queue.popleft()
         if waiting is not None:
             waiting.discard(op)
         for pattern in driver.applicable(op):
-            if op in rewriter.erased:
+            if op in rewriter.erased or driver.limit.reached:
                 break
             if not driver.attempt(pattern, op):
                 continue
@@ -267,7 +314,8 @@ def _run(driver: _Driver, queue: deque[Op], waiting: set[Op] | None, max_rewrite
 
 
 def apply_patterns(patterns: Sequence[Pattern], root: Op, *, driver: Literal["walk", "greedy"] = "walk",
-                   counts: Stats | None = None, max_rewrites: int | None = None) -> bool:
+                   counts: Stats | None = None, max_rewrites: int | None = None,
+                   limit: RewriteLimit | None = None) -> bool:
     """Apply patterns with the named driver; say whether anything changed. See :func:`walk` and :func:`greedy`."""
     apply = greedy if driver == "greedy" else walk
-    return apply(patterns, root, counts=counts, max_rewrites=max_rewrites)
+    return apply(patterns, root, counts=counts, max_rewrites=max_rewrites, limit=limit)

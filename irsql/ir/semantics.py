@@ -374,7 +374,10 @@ def difference(got: Array, want: Array, tolerance: float = TOLERANCE) -> str | N
     if worst <= tolerance:
         return None
     row = [int(i) for i in np.unravel_index(int(relative.argmax()), relative.shape)]
-    return f"error {worst:.3g} in row {row} (at most {tolerance:g} is allowed)"
+    first = np.argwhere(np.abs(a - b) > tolerance * np.maximum(scale, np.finfo(np.float32).tiny)[..., None])[0]
+    at = tuple(int(i) for i in first)
+    return (f"error {worst:.3g} in row {row} (at most {tolerance:g} is allowed), first at {list(at)}: "
+            f"{a[at]:.6g} instead of {b[at]:.6g}")
 
 
 def compare(got: Sequence[Outcome], want: Sequence[Outcome], tolerance: float = TOLERANCE) -> list[str]:

@@ -260,11 +260,7 @@ PATTERNS: tuple[Pattern, ...] = (DecomposeRmsNorm(), DecomposeLayerNorm(), Decom
 class Decompose(Pass):
     """Expands composite operations into maps, contractions and reductions.
 
-    Attributes
-    ----------
-    keep
-        Composites that stay whole: ``attention``, ``rms_norm``, ``layer_norm``, ``softmax``, ``rope``, ``uniform``.
-        Attention over a state has its expansion in the conversion to relations, not here.
+    Attention over a state has its expansion in the conversion to relations, not here.
     """
 
     name = "decompose"
@@ -272,6 +268,7 @@ class Decompose(Pass):
     stage_in = stage_out = "tir"
 
     keep: tuple[str, ...] = ("attention",)
+    """Composites that stay whole: ``attention``, ``rms_norm``, ``layer_norm``, ``softmax``, ``rope``, ``uniform``."""
 
     def run(self, module: Module, ctx: PassContext) -> None:
         unknown = sorted(set(self.keep) - set(COMPOSITE))

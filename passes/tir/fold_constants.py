@@ -22,8 +22,7 @@ FOLDABLE = (ops.Map, ops.Contract, ops.Reduce, ops.Gather, ops.Concat, ops.Scan,
 class FoldConstants(Pass):
     """Replaces ops on constants and iotas by their value, computed by the interpreter.
 
-    Views stay (their consumers absorb them), as do maps without inputs, results of symbolic extent and results of more
-    than ``max_elements``.
+    Views stay (their consumers absorb them), as do maps without inputs, results of symbolic extent and big results.
     """
 
     name = "fold-constants"
@@ -31,6 +30,7 @@ class FoldConstants(Pass):
     stage_in = stage_out = "tir"
 
     max_elements: int = 65536
+    """Results of more elements are not computed."""
 
     def run(self, module: Module, ctx: PassContext) -> None:
         interp = Interpreter(Module.empty())

@@ -21,14 +21,6 @@ class FuseElementwise(Pass):
     A producer moves into its consumer when it has no other user, or is cheap and has one input at most, and when the
     consumer does not read one element of an expensive producer from many places (a broadcast). What remains a map of
     its own is remarked upon.
-
-    Attributes
-    ----------
-    max_inputs
-        Most inputs of a fused map: each is a join.
-    max_ops
-        Largest fused body, counted as the tree that it becomes in SQL text, where a shared value is written out at each
-        of its uses.
     """
 
     name = "fuse-elementwise"
@@ -36,7 +28,11 @@ class FuseElementwise(Pass):
     stage_in = stage_out = "tir"
 
     max_inputs: int = 6
+    """Most inputs of a fused map: each is a join."""
     max_ops: int = 48
+    """Largest fused body, counted as the tree that it becomes in SQL text, where a shared value is written out at each
+    of its uses.
+    """
 
     def run(self, module: Module, ctx: PassContext) -> None:
         for func in module.functions.values():

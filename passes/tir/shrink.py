@@ -81,15 +81,16 @@ class Shrink(Pass):
     changes_signatures = True
 
     max_elements: int = 200_000
+    """Parameter elements that the twin should not exceed."""
 
     def run(self, module: Module, ctx: PassContext) -> None:
         before = elements(module, {})
         if before <= self.max_elements:
             ctx.remark("missed", None, "the module is small already", f"{before:,} parameter elements")
             return
-        accesses = {a for op in module.walk() for a in _accesses(op)}
+        found = accesses(module)
         best: Scale | None = None
-        for scale in _candidates(module, accesses):
+        for scale in candidates(module, found):
             count = elements(module, scale)
             if count > EXECUTABLE or (best is not None and count >= elements(module, best)):
                 continue
@@ -99,7 +100,7 @@ class Shrink(Pass):
                     break
         if best is None:
             raise IRError("no smaller twin of this module was found; start from a smaller configuration of the model")
-        _rewrite(module, best)
+        resize(module, best)
         text = ", ".join(f"{old} -> {new}" for old, new in sorted(best.items()) if old != new)
         ctx.remark("passed", None, f"{before:,} parameter elements became {elements(module, {}):,}", text)
         ctx.statistic("extents changed", sum(old != new for old, new in best.items()))
@@ -143,6 +144,11 @@ def _size(dim: Dim) -> int:
 
 def _shape(value: Value) -> tuple[int, ...]:
     return tuple(_size(d) for d in ops.tensor(value).shape)
+
+
+def accesses(module: Module) -> set[Access]:
+    """The accesses of all ops that are not plain; a scale is consistent where it keeps the edges of each."""
+    return {access for op in module.walk() for access in _accesses(op)}
 
 
 def _accesses(op: Op) -> Iterator[Access]:
@@ -215,11 +221,11 @@ def _defined(op: Op) -> list[Value]:
 
 
 # -- search --------------------------------------------------------------------------------------------
-def _candidates(module: Module, accesses: set[Access]) -> Iterator[Scale]:
-    """Consistent scales, from mild to strong."""
+def candidates(module: Module, found: set[Access]) -> Iterator[Scale]:
+    """Consistent scales, from mild to strong; ``found`` are the accesses of the module."""
     extents = {n for op in module.walk() for value in _defined(op) for n in _numbers(value.type)}
     fixed = _fixed(module)
-    tied = {n for a in accesses for n in a.numbers}
+    tied = {n for a in found for n in a.numbers}
     free = sorted(n for n in extents - tied - fixed if n > PRIMES[0])
     start: Scale = {n: p for n, p in zip(free, PRIMES, strict=False) if p < n}
     for op in module.walk():
@@ -229,16 +235,16 @@ def _candidates(module: Module, accesses: set[Access]) -> Iterator[Scale]:
     if start:
         yield start
     for pair in FACTORS:
-        found = _assign(order, accesses, pair)
-        if found:
-            yield {**start, **found}
+        assigned = _assign(order, found, pair)
+        if assigned:
+            yield {**start, **assigned}
 
 
-def _assign(order: list[int], accesses: set[Access], pair: tuple[int, int]) -> Scale | None:
+def _assign(order: list[int], found: set[Access], pair: tuple[int, int]) -> Scale | None:
     """The first consistent assignment that depth-first search finds, trying strong scales first."""
     position = {n: i for i, n in enumerate(order)}
     due: list[list[tuple[Access, tuple[bool, bool] | None]]] = [[] for _ in order]
-    for access in accesses:
+    for access in found:
         at = max((position[n] for n in access.numbers if n in position), default=None)
         if at is not None:
             due[at].append((access, access.edges({})))
@@ -272,7 +278,7 @@ def _runs(module: Module, scale: Scale) -> bool:
     twin = module.clone()
     assert isinstance(twin, Module)
     try:
-        _rewrite(twin, scale)
+        resize(twin, scale)
         verify(twin)
         semantics.execute(twin, semantics.trials(twin, count=1)[0])
     except Exception:  # whatever an interpreter raises on sizes that do not fit together: this is no twin
@@ -281,7 +287,8 @@ def _runs(module: Module, scale: Scale) -> bool:
 
 
 # -- rewriting -----------------------------------------------------------------------------------------
-def _rewrite(module: Module, scale: Scale) -> None:
+def resize(module: Module, scale: Scale) -> None:
+    """Replace numbers in the types, index maps, loop bounds and value domains of a tir module."""
     for op in module.walk():
         for value in _defined(op):
             value.type = _new(value.type, scale)

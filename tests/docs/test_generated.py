@@ -9,7 +9,10 @@ import pytest
 
 from irsql.ir import pass_registry
 from irsql.ir.core import OPS
+from irsql.ir.passes import option_docs
+from irsql.tools import irsql_opt, irsql_reduce
 from irsql.tools.docs import dataflow, generate, picture
+from irsql.tools.irsql_opt import list_passes
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +48,33 @@ def test_every_operation_and_pass_has_its_place() -> None:
         assert re.search(r"Source: `(passes/.*\.py)`", page)
         for option in pass_registry.load(name).options():
             assert f"| `{option.name}` |" in page
+
+
+def test_every_pass_and_every_option_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    list_passes()
+    listed = dict(re.findall(r"^(\S+)  \(.*\n((?:    .*\n)*)", capsys.readouterr().out, re.MULTILINE))
+    pages = generate.pages()
+    for name in pass_registry.names():
+        cls = pass_registry.load(name)
+        if not cls.__module__.startswith("irsql."):
+            continue  # of a test
+        docs = option_docs(cls)
+        assert cls.__dict__.get("__doc__"), f"{name} has no docstring"
+        assert listed[name].startswith(f"    {cls.summary}\n")
+        for option in cls.options():
+            text = docs.get(option.name)
+            assert text, f"option {option.name} of {name} has no string under its field"
+            assert text in listed[name]
+            assert generate.markdown(text).replace("|", "\\|") in pages[f"passes/{name}.md"]
+
+
+def test_every_command_and_its_flags_have_their_place() -> None:
+    page = generate.pages()["reference/command_line.md"]
+    for parser in (irsql_opt.build_parser(), irsql_reduce.build_parser()):
+        assert f"## {parser.prog}\n" in page
+        flags = {flag for action in parser._actions for flag in action.option_strings}
+        assert len(flags) > 5
+        assert all(flag in page for flag in flags)
 
 
 def test_generated_pages_hold_no_markup_of_docstrings() -> None:

@@ -77,7 +77,7 @@ def command_page() -> str:
     """What ``--help`` of every command prints."""
     from typer.main import get_command
 
-    from irsql.tools import cli, irsql_opt
+    from irsql.tools import cli, irsql_opt, irsql_reduce
 
     parts = ["# Command line", "What `--help` prints. Results go to standard output, everything else to standard "
              "error; errors give exit code 1, usage errors 2."]  # fmt: skip
@@ -86,7 +86,8 @@ def command_page() -> str:
         parts.append("## irsql")
         for name, command in sorted(group.commands.items()):
             parts += [f"### irsql {name}", _options(name, command)]
-        parts += ["## irsql-opt", f"```text\n{irsql_opt.build_parser().format_help().rstrip()}\n```"]
+        for parser in (irsql_opt.build_parser(), irsql_reduce.build_parser()):
+            parts += [f"## {parser.prog}", f"```text\n{parser.format_help().rstrip()}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from irsql.ir.core import Module
-from irsql.ir.dump import header_of, write_module
+from irsql.ir.dump import header_of, replace_module
 from irsql.ir.instruments.base import Instrument, PassRun
 from irsql.ir.pass_registry import plugin_flags
+from irsql.ir.passes import Pass
 
 HEADER = "reproduce: irsql-opt "
 """Starts the header line that holds the arguments; ``irsql-opt --run-reproducer`` reads it."""
@@ -49,12 +51,32 @@ class Reproducer(Instrument):
                 self.directory.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=f"irsql-{run.pass_.name}-", dir=self.directory))
             path = folder / "reproducer.mlir"
-            args = [f"--pass-pipeline={run.pass_.spec}", *plugin_flags([run.pass_]), *self.flags]
-            write_module(path, self._before, header=[HEADER + shlex.join(args), str(error)])
+            command = write_reproducer(path, self._before, run.pass_, self.flags, str(error))
             self.written = path
-            stream.write(f"reproduce with: irsql-opt {shlex.quote(str(path))} {shlex.join(args)}\n")
+            stream.write(f"reproduce with: {command}\n")
         except Exception as problem:  # the failure itself is what the user must see
             stream.write(f"warning: no reproducer was written: {problem}\n")
+
+
+def write_reproducer(path: Path, module: Module, pass_: Pass, flags: Sequence[str], message: str) -> str:
+    """Write a module with one pass and what it does wrong as its header; give the command that shows it again.
+
+    Parameters
+    ----------
+    path
+        The file; what stood there before is replaced.
+    module
+        As it was before the pass.
+    pass_
+        The pass.
+    flags
+        Further flags the failure depends on.
+    message
+        For the reader.
+    """
+    args = [f"--pass-pipeline={pass_.spec}", *plugin_flags([pass_]), *flags]
+    replace_module(path, module, header=[HEADER + shlex.join(args), message])
+    return f"irsql-opt {shlex.quote(str(path))} {shlex.join(args)}"
 
 
 def read_header(text: str) -> list[str] | None:

@@ -60,9 +60,19 @@ class VerifySemantics(Instrument):
         if not run.changed:
             return
         self.checked += 1
+        self.check(run.module)
+
+    def check(self, module: Module) -> None:
+        """Execute a version of the module that was first seen and compare.
+
+        Raises
+        ------
+        IRError
+            If it cannot be executed or gives other results.
+        """
         for trial, wanted in self._wanted:
             try:
-                got = semantics.execute(run.module, trial, self.parameters)
+                got = semantics.execute(module, trial, self.parameters)
             except Exception as error:
                 text = str(error) if isinstance(error, IRError) else f"{type(error).__name__}: {error}"
                 raise IRError(f"its result cannot be executed (with {trial}): {text}",
