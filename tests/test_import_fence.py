@@ -135,7 +135,7 @@ def test_room_loads_without_torch(room: str) -> None:
     assert run_python(f"{code}\nimport sys\nprint({{'torch', 'transformers'}} & set(sys.modules))") == "set()\n"
 
 
-COMMANDS = [name for name in (f"irsql.tools.{tool}" for tool in ("cli", "irsql_opt", "irsql_reduce")) if name in MODULES]
+COMMANDS = [name for name in MODULES if name.removeprefix("irsql.tools.") in {"cli", "irsql_opt", "irsql_reduce"}]
 
 
 @pytest.mark.parametrize("module", COMMANDS)

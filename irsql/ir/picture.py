@@ -41,6 +41,12 @@ def kind_of(op: Op) -> str:
     return next((kind for kind, (_, names) in KINDS.items() if name in names), "")
 
 
+def colour_of(op: Op) -> str:
+    """The colour of an op's kind."""
+    kind = kind_of(op)
+    return KINDS[kind][0] if kind else "#ffffff"
+
+
 def picture(func: Func, scope: str = "") -> graphviz.Digraph:
     """The dataflow graph of a function.
 
@@ -92,8 +98,7 @@ def _nest(graph: graphviz.Digraph, ops: list[tuple[str, Op]], number: dict[Op, s
         head, _, tail = rest.partition(".")
         groups.setdefault(head, []).append((tail, op))
     for _, op in groups.pop("", []):
-        kind = kind_of(op)
-        graph.node(number[op], label=_label(op), fillcolor=KINDS[kind][0] if kind else "#ffffff",
+        graph.node(number[op], label=_label(op), fillcolor=colour_of(op),
                    penwidth="2.4" if op.name in STATEMENTS else "1")  # fmt: skip
     for head, members in groups.items():
         name = head

@@ -8,7 +8,7 @@ in a layer by the mean of what is above.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,7 @@ from irsql.ir import pass_registry
 from irsql.ir.attributes import TensorType, Type
 from irsql.ir.core import Func, Op, Value
 from irsql.ir.dump import read_module
-from irsql.ir.picture import PALETTE
+from irsql.ir.picture import colour_of
 from irsql.ir.pipeline import run_passes
 from irsql.tools.docs.picture import MONO, SANS, text
 
@@ -52,7 +52,7 @@ def layout(func: Func) -> tuple[list[Node], list[tuple[Node, Node]]]:
                 of[value] = Node(0, (f"%{value.name}",))
                 nodes.append(of[value])
         depth = 1 + max([of[v].layer for v in op.operands], default=-1)
-        node = Node(depth, labels(op), PALETTE.get(op.name.partition(".")[0], "white"))
+        node = Node(depth, labels(op), colour_of(op))
         nodes.append(node)
         pairs += [(v, node) for v in dict.fromkeys(op.operands)]
         of.update((result, node) for result in op.results)
@@ -180,7 +180,7 @@ STEPS = {
     "a select an operation": "convert-rel-to-sql", "inlined": "inline-ctes",
 }  # fmt: skip
 """Where the tutorial looks, and the passes that lead there."""
-PICTURES = {
+PICTURES: dict[str, Callable[[], str]] = {
     "docs/img/delay_scale.svg": delay_scale,
     "docs/img/tutorial_tir.svg": partial(tutorial, "captured", "fused"),
     "docs/img/tutorial_rel.svg": partial(tutorial, "scalar rows", "tiles"),
