@@ -8,7 +8,7 @@ in a layer by the mean of what is above.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -180,7 +180,7 @@ STEPS = {
     "a select an operation": "convert-rel-to-sql", "inlined": "inline-ctes",
 }  # fmt: skip
 """Where the tutorial looks, and the passes that lead there."""
-PICTURES = {
+PICTURES: dict[str, Callable[[], str]] = {
     "docs/img/delay_scale.svg": delay_scale,
     "docs/img/tutorial_tir.svg": partial(tutorial, "captured", "fused"),
     "docs/img/tutorial_rel.svg": partial(tutorial, "scalar rows", "tiles"),
