@@ -37,11 +37,13 @@ def blocks(page: Path) -> list[Block]:
 
 
 def commands(console: str) -> list[tuple[str, str]]:
-    """Each command of a console block with the output shown below it."""
+    """Each command of a console block, which a backslash continues, with the output shown below it."""
     out: list[tuple[str, list[str]]] = []
     for line in console.splitlines():
         if line.startswith("$ "):
             out.append((line[2:], []))
+        elif out[-1][0].endswith("\\") and not out[-1][1]:
+            out[-1] = (f"{out[-1][0]}\n{line}", [])
         else:
             out[-1][1].append(line)
     return [(command, "\n".join(lines)) for command, lines in out]
