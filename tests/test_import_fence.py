@@ -135,7 +135,7 @@ def test_room_loads_without_torch(room: str) -> None:
     assert run_python(f"{code}\nimport sys\nprint({{'torch', 'transformers'}} & set(sys.modules))") == "set()\n"
 
 
-COMMANDS = [name for name in (f"irsql.tools.{tool}" for tool in ("cli", "irsql_opt", "irsql_reduce")) if name in MODULES]
+COMMANDS = [f"irsql.tools.{name}" for name in ("cli", "irsql_opt", "irsql_reduce") if f"irsql.tools.{name}" in MODULES]
 
 
 @pytest.mark.parametrize("module", COMMANDS)
