@@ -71,8 +71,6 @@ class Finding:
         Why not, otherwise.
     repaired
         True where the results are right again after the last pass.
-    executed
-        How many versions of the module were executed, to find the pass.
     """
 
     number: int
@@ -83,7 +81,6 @@ class Finding:
     rewrite: Rewrite | None
     why_no_rewrite: str
     repaired: bool
-    executed: int
 
 
 def clone(module: Module) -> Module:
@@ -159,18 +156,17 @@ class Bisection:
             failure = error
         states = history.states
         self._known = {states[0][0]: None}
-        bad = self._first_bad(states)
+        bad = self._first_bad(states, ends=failure is None)
         if bad is None and failure is None:
             return None
         at = len(states) if bad is None else bad
         problem = failure if bad is None else self._problem(states[at])
         assert problem is not None
-        executed = len(self._known) - 1
         before, pass_ = states[at - 1][1], passes[at - 1]
         rewrite = self._first_rewrite(before, pass_, failed=bad is None)
         found, why = (rewrite, "") if isinstance(rewrite, Rewrite) else (None, rewrite)
         repaired = failure is None and self._problem(states[-1]) is None
-        return Finding(at, pass_, before, problem, bad is None, found, why, repaired, executed)
+        return Finding(at, pass_, before, problem, bad is None, found, why, repaired)
 
     def _problem(self, state: tuple[str, Module]) -> IRError | None:
         digest, module = state
@@ -188,11 +184,12 @@ class Bisection:
             self.progress()
         return None
 
-    def _first_bad(self, states: Sequence[tuple[str, Module]]) -> int | None:
-        """A wrong state after a right one; the input is right."""
+    def _first_bad(self, states: Sequence[tuple[str, Module]], ends: bool) -> int | None:
+        """A wrong state after a right one; the input is right. ``ends``: no pass has failed after the last one."""
         good, bad = 0, len(states) - 1
         if self._problem(states[bad]) is None:
-            return next((i for i, state in enumerate(states) if self._problem(state) is not None), None)
+            looked_at = states if ends else ()
+            return next((i for i, state in enumerate(looked_at) if self._problem(state) is not None), None)
         while bad - good > 1:
             middle = (good + bad) // 2
             if self._problem(states[middle]) is None:
@@ -222,17 +219,17 @@ class Bisection:
             return "" if failed else "the pass makes no rewrites by patterns"
         good, bad = 0, total
         for most, wrong in ((good, False), (bad, True)):
-            _, problem, raised = self._limited(before, pass_, most)
+            limit, problem, raised = self._limited(before, pass_, most)
             if (problem is not None) != wrong or (raised and not failed):
                 return "" if failed else "what is wrong does not come from its patterns alone"
+        found = limit
         while bad - good > 1:
             middle = (good + bad) // 2
-            _, problem, raised = self._limited(before, pass_, middle)
+            limit, problem, raised = self._limited(before, pass_, middle)
             if raised and not failed:
                 return f"with only {middle} of its {total} rewrites the pass leaves no valid module"
             if problem is None:
                 good = middle
             else:
-                bad = middle
-        limit, _, _ = self._limited(before, pass_, bad)
-        return Rewrite(bad, total, *limit.last)
+                bad, found = middle, limit
+        return Rewrite(bad, total, *found.last)
