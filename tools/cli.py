@@ -215,6 +215,7 @@ def view(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page; by default DUMPDIR.html.")
     ] = None,
+    plugin: Plugin = None,
 ) -> None:
     """Write a dump as one HTML page: stages side by side, passes, and what became of every op.
 
@@ -226,6 +227,7 @@ def view(
     """
     from irsql.tools.view import page
 
+    _plug_in(plugin)
     folder = dump.resolve()
     path = folder.with_name(folder.name + ".html") if output is None else output
     for note in page.write(dump, path):

@@ -18,6 +18,7 @@ from irsql.tools.view.text import location_of, readable, without_location
 
 _NAME = re.compile(r"%[A-Za-z0-9_.$\-]+")
 _NUMBER = re.compile(r"%\d+(?![A-Za-z0-9_.$\-])|(?<=[A-Za-z0-9_.\-])\$\d+(?![A-Za-z0-9_.$\-])")
+_OP = re.compile(r' *(?:%[^"]* = )?"([^"]*)"')
 LINES = 1500
 """Longest texts of one op that are compared line by line."""
 
@@ -134,20 +135,32 @@ def _runs(units: Sequence[Unit]) -> list[tuple[str, list[Unit]]]:
 
 
 def _hunk(location: str, old: list[Unit], new: list[Unit]) -> Hunk:
-    before = [without_location(line, location) for unit in old for line in unit]
-    after = [without_location(line, location) for unit in new for line in unit]
-    if not before or not after or max(len(before), len(after)) > LINES:
-        return location, [("-", line) for line in before] + [("+", line) for line in after]
+    """Old and new ops; line by line where each old op has a new one of its name."""
+    before, after = ([[without_location(line, location) for line in unit] for unit in units] for units in (old, new))
+    if [_name(u) for u in old] == [_name(u) for u in new]:
+        return location, [line for a, b in zip(before, after, strict=True) for line in _lines(a, b)]
+    return location, [("-", line) for unit in before for line in unit] + [("+", line) for u in after for line in u]
+
+
+def _name(unit: Unit) -> str:
+    match = _OP.match(unit[0])
+    return match[1] if match else ""
+
+
+def _lines(before: Unit, after: Unit) -> list[tuple[str, str]]:
+    """Two ops of a name, line by line where they have half their lines in common."""
+    matcher = SequenceMatcher(None, [_key([x]) for x in before], [_key([x]) for x in after], autojunk=False)
+    if max(len(before), len(after)) > LINES or (len(before) > 1 and matcher.ratio() < 0.5):
+        return [("-", line) for line in before] + [("+", line) for line in after]
     lines: list[tuple[str, str]] = []
-    for tag, i1, i2, j1, j2 in SequenceMatcher(None, [_key([x]) for x in before], [_key([x]) for x in after],
-                                               autojunk=False).get_opcodes():  # fmt: skip
+    opcodes = matcher.get_opcodes()
+    for tag, i1, i2, j1, j2 in opcodes:
         if tag != "equal":
             lines += [("-", line) for line in before[i1:i2]] + [("+", line) for line in after[j1:j2]]
             continue
         for a, b in zip(before[i1:i2], after[j1:j2], strict=True):
-            whole = len(before) == len(after) == i2 - i1  # nothing but operands differ: show where
-            lines += [("-", a), ("+", b)] if whole and a != b else [(" ", b)]
-    return location, lines
+            lines += [("-", a), ("+", b)] if len(opcodes) == 1 and a != b else [(" ", b)]  # only operands differ
+    return lines
 
 
 def as_json(hunks: Sequence[Hunk]) -> list[Any]:

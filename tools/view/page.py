@@ -83,6 +83,7 @@ class _Maker:
         """Names and contents of the blocks, ``head`` first."""
         changes = dict(self._changes())
         self._read_stages()
+        self.notes += [row.error for row in self.dump.rows if row.error]
         if self.dump.unfinished:
             self.notes.append(f"the compilation ended in {self.dump.unfinished}: the dump has what came before")
         names = list(dict.fromkeys(name for column in self._columns for name in column))
@@ -101,7 +102,8 @@ class _Maker:
                 if self._titles[j]["kind"] == "ir":  # SQL is in the block of the function: it is searched
                     yield f"text-{i}-{j}", _pack(column)
         for n, change in changes.items():
-            yield f"change-{n}", _pack({name: difference.as_json(hunks) for name, hunks in change.items()})
+            for i, hunks in enumerate(change.values()):
+                yield f"change-{n}-{i}", _pack(difference.as_json(hunks))
 
     def _read_stages(self) -> None:
         last = {row.stage: row for row in self.dump.rows if row.file}
@@ -138,7 +140,7 @@ class _Maker:
         return {
             "n": row.n, "spec": row.spec, "stage": row.stage, "changed": row.changed, "ms": row.ms,
             "before": row.before, "after": row.after, "file": row.file, "error": row.error,
-            "lines": {name: difference.count(hunks) for name, hunks in change.items()},
+            "lines": [[name, *difference.count(hunks)] for name, hunks in change.items()],
             "remarks": [{"kind": r.kind, "message": r.message, "reason": r.reason, "suggestion": r.suggestion,
                          "op": r.op, "loc": text.readable(location_text(r.loc)) if r.loc.known else ""}
                         for r in row.remarks],
@@ -169,9 +171,10 @@ class _Maker:
     def _remarks(self, columns: Sequence[stages.Column]) -> dict[tuple[int, int], list[list[int]]]:
         """The remarks of each row as ``[pass, number]``.
 
-        A remark knows its op's name and location: it belongs to the rows that have both; where no stage has such a row
-        any more, to those of the pass's stage that have the location.
+        A remark knows its op's name and location: it belongs to the rows that have both; where no stage and function
+        has such a row any more, to those of the pass's stage that have the location.
         """
+        alive = {(row.name, row.loc) for c in self._columns for column in c.values() for row in column.rows}
         by_op: dict[tuple[str, Location], list[tuple[int, int]]] = {}
         by_loc: dict[tuple[int, Location], list[tuple[int, int]]] = {}
         for i, column in enumerate(columns):
@@ -187,7 +190,8 @@ class _Maker:
                     continue
                 seen.add(remark)
                 stage = order.index(row_.stage) if row_.stage in order else -1
-                for place in by_op.get((remark.op, remark.loc)) or by_loc.get((stage, remark.loc)) or []:
+                key = remark.op, remark.loc
+                for place in by_op.get(key, []) if key in alive else by_loc.get((stage, remark.loc), []):
                     out.setdefault(place, []).append([row_.n, k])
         return out
 

@@ -52,7 +52,10 @@ def functions(lines: list[str]) -> dict[str, list[list[str]]]:
     out: dict[str, list[list[str]]] = {}
     units = out.setdefault("", [])
     for line in lines:
-        if line.startswith('  "'):
+        if line.startswith(('"', "}")):  # the module
+            units = out[""]
+            units.append([line])
+        elif line.startswith('  "'):
             match = _FUNCTION.match(line)
             units = out.setdefault(match[1] if match else "", [])
             units.append([line])

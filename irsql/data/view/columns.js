@@ -2,6 +2,7 @@
 
 const NAME = 0, RESULT = 1, DETAIL = 2, LINE = 3, PART = 4, PLACE = 5, LAYER = 6, MODULE = 7, RELATION = 8, REMARKS = 9;
 const ROOM = 18, CHARACTER = 7; // fewest characters of a name, width of one
+const pointer = { x: -1, y: -1 };
 const DIRECT = 1, INFERRED = 2, HIT = 4;
 
 /** A name with its middle left out where there is no room: names of weights and tables differ at their ends. */
@@ -227,7 +228,9 @@ class Column {
   }
 
   over(event) {
-    if (event.pointerType === "touch") return;
+    const still = event.screenX === pointer.x && event.screenY === pointer.y; // the lines moved, not the pointer
+    Object.assign(pointer, { x: event.screenX, y: event.screenY });
+    if (event.pointerType === "touch" || still) return;
     const item = this.items[this.list.at(event)];
     if (item) this.on.hover(this.number, item.row ?? -1);
   }

@@ -106,8 +106,8 @@ class View {
     this.columns.forEach((c, i) => {
       const direct = related ? related[0][i] : [], inferred = related ? related[1][i] : [];
       c.light(i === column && row >= 0 && !direct.length ? [row] : direct, inferred, i === column ? row : -1);
-      const sum = direct.length + inferred.length;
-      c.count(related ? `${sum} related` : "");
+      const sum = direct.length + inferred.length - (i === column && direct.includes(row) ? 1 : 0);
+      c.count(related && sum ? `${sum} related` : "");
       this.stageTabs[i].textContent = related && sum ? `${c.title.name} ${sum}` : c.title.name;
     });
   }
@@ -119,12 +119,17 @@ class View {
     this.active = column;
     this.light(column, row);
     this.details.show(this.data, this.number, column, row);
-    const related = this.data.relations[this.data.columns[column][row][RELATION]];
-    this.columns.forEach((c, i) => { // below the drawer's opening: it takes room
-      const first = i === column ? row : related[0][i][0] ?? related[1][i][0];
+    this.gather(column, row); // after the drawer has opened: it takes room
+    return undefined;
+  }
+
+  /** Bring a row and the first of its relatives in every stage on screen. */
+  gather(column, row) {
+    const [direct, inferred] = this.data.relations[this.data.columns[column][row][RELATION]];
+    this.columns.forEach((c, i) => {
+      const first = i === column ? row : direct[i][0] ?? inferred[i][0];
       if (first !== undefined) c.reveal(first);
     });
-    return undefined;
   }
 
   release() {
@@ -150,6 +155,7 @@ class View {
     c.root.scrollIntoView({ inline: "nearest", block: "nearest" });
     this.active = column;
     c.place(c.itemOf[row]);
+    this.gather(column, row);
   }
 
   unfold(column, row) {

@@ -66,23 +66,28 @@ class Change {
     this.list = new LineList(this.host, (line, index) => this.draw(line, index));
     this.host.addEventListener("click", (event) => this.click(event));
     this.items = [];
+    this.room = 100;
   }
 
   async show(pass, functionName) {
     this.shown = `${pass.n} ${functionName}`;
     const wanted = this.shown;
     this.title.textContent = pass.spec;
-    const lines = pass.lines[functionName];
-    const others = Object.keys(pass.lines).filter((name) => name !== functionName).map((name) => `@${name}`);
-    this.summary.textContent = pass.error ? `failed: ${pass.error}`
-      : lines ? `${count(lines[0], "line")} added, ${lines[1].toLocaleString("en")} removed in @${functionName}`
+    const names = pass.lines.map(([name]) => name);
+    const lines = pass.lines[names.indexOf(functionName)];
+    const others = names.filter((name) => name && name !== functionName).map((name) => `@${name}`);
+    this.summary.textContent = pass.error ? pass.error
+      : lines ? `${count(lines[1], "line")} added, ${lines[2].toLocaleString("en")} removed in @${functionName}`
       : pass.n === 0 ? "what the first pass got"
-      : others.length ? `no change in @${functionName}; it changed ${others.join(", ")}` : "changed nothing";
+      : others.length ? `no change in @${functionName}; it changed ${others.join(", ")}`
+      : names.length ? "changed the module's attributes" : "changed nothing";
     this.drawRemarks(pass);
-    const change = lines ? await block(`change-${pass.n}`) : {};
+    const found = ["", functionName].map((name) => names.indexOf(name)).filter((i) => i >= 0);
+    const hunks = await Promise.all(found.map((i) => block(`change-${pass.n}-${i}`)));
     if (this.shown !== wanted) return;
-    this.items = flatten(change[functionName] || []);
+    this.items = flatten(hunks.flat());
     this.host.scrollTop = 0;
+    this.room = Math.floor(this.host.clientWidth / CHARACTER);
     this.list.reset(this.items.length);
   }
 
@@ -112,7 +117,7 @@ class Change {
     line.classList.add(mark === "+" ? "added" : mark === "-" ? "removed" : "same");
     line.append(element("span", "sign", mark));
     const partner = item.partner >= 0 ? this.items[item.partner].text : null;
-    line.append(...differing(item.text.slice(1), partner && partner.slice(1)));
+    line.append(...differing(item.text.slice(1), partner && partner.slice(1), this.room));
   }
 
   click(event) {
@@ -125,7 +130,7 @@ class Change {
 function flatten(hunks) {
   const items = [];
   for (const [place, lines] of hunks) {
-    items.push({ place: place || (lines[0]?.includes('"func.func"') ? "signature" : "(no location)") });
+    items.push({ place: place || (lines[0]?.includes('"func.func"') ? "signature" : lines[0]?.[1] === " " ? "(no location)" : "module") });
     for (let i = 0; i < lines.length;) {
       const base = items.length;
       let removed = 0, added = 0;
@@ -145,7 +150,7 @@ function flatten(hunks) {
 const SHOWN = 600;
 
 /** Nodes for a line: what differs from its partner is marked, and comes into view when it is far to the right. */
-function differing(text, partner) {
+function differing(text, partner, room) {
   if (partner === null) return [document.createTextNode(text.slice(0, SHOWN))];
   let start = 0;
   const shorter = Math.min(text.length, partner.length);
@@ -153,9 +158,10 @@ function differing(text, partner) {
   let end = 0;
   while (end < shorter - start && text[text.length - 1 - end] === partner[partner.length - 1 - end]) end++;
   const indent = text.length - text.trimStart().length;
-  if (start + end < text.length / 3) return [document.createTextNode(text.slice(0, SHOWN))]; // another op altogether
-  const from = start > indent + 140 ? start - 40 : 0;
-  const head = from ? `${text.slice(0, indent + 80)} … ${text.slice(from, start)}` : text.slice(0, start);
+  if (start + end < Math.max(text.length, partner.length) / 3) return [document.createTextNode(text.slice(0, SHOWN))]; // another op altogether
+  const far = start > room * 0.75;
+  const head = far ? `${text.slice(0, indent + Math.floor(room * 0.35))} … ${text.slice(start - 12, start)}`
+    : text.slice(0, start);
   return [document.createTextNode(head), element("mark", "", text.slice(start, Math.min(text.length - end, start + SHOWN))),
     document.createTextNode(text.slice(text.length - end, text.length - end + SHOWN))];
 }
