@@ -25,7 +25,7 @@ from irsql.ir.dump import read_module
 from irsql.ir.location import Location
 from irsql.targets.base import emit_sql
 from irsql.tools import cli
-from irsql.tools.view import difference, stages, text
+from irsql.tools.view import difference, stages, statements, text
 from tests.tools import chromium
 
 HOSTILE = """<script>window.pwned=1</script><img src=x onerror="window.pwned=1">'&amp;"""
@@ -38,7 +38,7 @@ class Block(nn.Module):
         self.up, self.gate, self.down = nn.Linear(8, 16), nn.Linear(8, 16), nn.Linear(16, 8)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.down(torch.relu(self.up(x)) * torch.sigmoid(self.gate(x)))
+        return x + self.down(torch.relu(self.up(x)) * torch.softmax(self.gate(x), -1))
 
 
 class Net(nn.Module):
@@ -138,6 +138,20 @@ def test_the_pieces_of_sql_are_the_emitted_statements(dump: Path, page: Path) ->
         statements.append(f"{pieces[0][1]}\n{'WITH ' + ctes if ctes else ''}\n{query}")
     assert [parse_one(s, dialect="duckdb") for s in statements] == [parse_one(s, dialect="duckdb") for s in emitted]
     assert len(function["columns"][4]) > 3 * len(emitted) / 2
+
+
+def test_each_common_table_expression_is_at_the_op_it_was_made_from(dump: Path) -> None:
+    module = read_module(last_dumps(dump)["sql"])
+    rows = statements.columns(module)["forward"].rows
+    ops = {op.results[0].name: op for op in module.functions["forward"].block.ops if op.results}
+    named = [row for row in rows if row.part == "cte" and not row.result.startswith("c_")]
+    assert [row.result for row in named] == ["linear_1_1", "linear_4_1"]
+    for row in named:  # the emitter names it after its value, and numbers it
+        op = ops[row.result.rpartition("_")[0]]
+        assert (row.loc, row.locs[0]) == (op.loc, op.loc)
+        assert [loc.node.startswith("p_layers_") for loc in row.locs] == [False, True]  # and the bias that it reads
+    softmax = [row for row in rows if row.part == "cte" and row.loc.node == "softmax"]
+    assert [row.result for row in softmax] == ["c_2", "c_3", "c_4"]
 
 
 def test_the_page_stands_alone(page: Path) -> None:
@@ -449,6 +463,19 @@ def test_searching_by_keyboard_leads_to_the_statement(shown: chromium.Browser, p
     assert shown.js("document.querySelector('#search output').textContent") == f"1/{hits}"
     shown.key("Escape")
     shown.wait("!document.querySelector('.hit')")
+
+
+def test_moving_by_keyboard_lights_up_and_keeps(shown: chromium.Browser, page: Path) -> None:
+    shown.open(page)
+    for _ in range(3):
+        shown.key("ArrowDown")
+    shown.wait("document.querySelector('.column:nth-child(1) .row.cursor')")
+    assert shown.js("document.querySelector('.column:nth-child(2) .row.direct') !== null")
+    shown.key("Enter")
+    shown.wait("document.querySelector('#details pre').textContent.includes('tir.')")
+    shown.key("f")
+    shown.wait("document.querySelector('#functions [aria-selected=true]').textContent === 'load'")
+    assert shown.js("document.querySelector('#details').hidden")
 
 
 def test_a_pass_shows_its_change_and_its_remarks(shown: chromium.Browser, page: Path) -> None:

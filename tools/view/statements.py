@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlglot import exp, parse_one
-
 from irsql.dialects.sql import ops as so
 from irsql.ir.core import Func, IRError, Module, Op, Value
-from irsql.ir.location import UNKNOWN, Location
+from irsql.ir.location import Location
 from irsql.ir.target import target_of
 from irsql.targets.base import emit_sql
+from irsql.targets.pieces import Piece, pieces
 from irsql.tools.view.stages import Column, Row, locations
 
 
@@ -37,30 +36,27 @@ def _rows(func: Func, texts: Sequence[str], dialect: str) -> list[Row]:
     return rows
 
 
-def _statement(number: int, op: so.Materialise | so.Append, text: str, dialect: str) -> list[Row]:
-    tree = parse_one(text, dialect=dialect)
-    query = tree.expression
-    ops = _members(op.x if isinstance(op, so.Materialise) else op.rows)
-    with_ = query.args.get("with_")
-    ctes = list(with_.expressions) if with_ else []
-    of_ops = [_read(member) for member in ops]
-    if len(ctes) + 1 != len(ops):  # not one a CTE, as this engine writes them: each piece has the whole statement's
-        of_ops = [tuple(dict.fromkeys(loc for locs in of_ops for loc in locs))] * (len(ctes) + 1)
-    query.set("with_", None)
-    body = query.sql(dialect=dialect, pretty=True)
-    everything = tuple(dict.fromkeys([*locations(op), *(loc for locs in of_ops for loc in locs)]))
-    written = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
-    query.replace(exp.Placeholder())
-    head = tree.sql(dialect=dialect, pretty=True).rstrip("? \n")
+def _statement(number: int, op: so.Materialise | so.Append, sql: str, dialect: str) -> list[Row]:
+    cut = pieces(sql, dialect)
+    of_ops = [_read(member) for member in _members(op.x if isinstance(op, so.Materialise) else op.rows)]
+    everything = _union(locations(op), *of_ops)
+    if len(of_ops) != len(cut.ctes) + 1:  # not an op a piece: each piece has the locations of all
+        of_ops = [_union(*of_ops)] * (len(cut.ctes) + 1)
     kind = "insert" if isinstance(op, so.Append) else "create"
-    rows = [Row(kind, written.name, "", op.loc, everything, head if ctes else f"{head}\n{body}", number, "statement")]
-    if not ctes:
-        return rows
-    for cte, locs in zip(ctes, of_ops, strict=False):
-        piece = cte.sql(dialect=dialect, pretty=True)
-        rows.append(Row("with", cte.alias, _brief(cte.this), _first(locs, op), locs, piece, number, "cte"))
-    rows.append(Row("query", "", _brief(query), _first(of_ops[-1], op), of_ops[-1], body, number, "query"))
+    head = cut.head if cut.ctes else f"{cut.head}\n{cut.query.text}"
+    rows = [Row(kind, cut.table, "", op.loc, everything, head, number, "statement")]
+    if cut.ctes:
+        rows += [_row("with", piece, locs, op, number, "cte") for piece, locs in zip(cut.ctes, of_ops, strict=False)]
+        rows.append(_row("query", cut.query, of_ops[-1], op, number, "query"))
     return rows
+
+
+def _row(name: str, piece: Piece, locs: tuple[Location, ...], op: Op, number: int, part: str) -> Row:
+    return Row(name, piece.name, piece.brief, locs[0] if locs else op.loc, locs, piece.text, number, part)
+
+
+def _union(*groups: tuple[Location, ...]) -> tuple[Location, ...]:
+    return tuple(dict.fromkeys(loc for group in groups for loc in group))
 
 
 def _members(root: Value) -> list[Op]:
@@ -81,16 +77,4 @@ def _members(root: Value) -> list[Op]:
 def _read(op: Op) -> tuple[Location, ...]:
     """Locations of an op and of the stored tables it reads, which its text names."""
     tables = [v.owner for v in op.operands if isinstance(v.owner, so.Table)]
-    return tuple(dict.fromkeys(loc for x in (op, *tables) for loc in locations(x)))
-
-
-def _first(locs: Sequence[Location], op: Op) -> Location:
-    return locs[0] if locs else op.loc if op.loc.known else UNKNOWN
-
-
-def _brief(query: exp.Expr) -> str:
-    """What a query does, in a few words: how it combines what it reads."""
-    kinds = {"union": exp.Union, "join": exp.Join, "group by": exp.Group}
-    words = [word for word, kind in kinds.items() if query.find(kind)]
-    tables = dict.fromkeys(t.name for t in query.find_all(exp.Table))
-    return " · ".join(part for part in (", ".join(words), ", ".join(tables)) if part)
+    return _union(*map(locations, (op, *tables)))
