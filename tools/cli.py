@@ -249,6 +249,32 @@ def explain(
 
 
 @app.command()
+def view(
+    dump: Annotated[Path, typer.Argument(metavar="DUMPDIR", help="A folder that --dump-dir wrote.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page; by default DUMPDIR.html.")
+    ] = None,
+    plugin: Plugin = None,
+) -> None:
+    """Write a dump as one HTML page: stages side by side, passes, and what became of every op.
+
+    The page needs no network and no other file. It shows for every op where it came from and which SQL it became, for
+    every pass what it changed, its time and its remarks.
+
+    Example:
+      irsql compile ./Llama-3.2-1B -o scripts --dump-dir dump && irsql view dump -o dump.html
+    """
+    from irsql.tools.view import page
+
+    _plug_in(plugin)
+    folder = dump.resolve()
+    path = folder.with_name(folder.name + ".html") if output is None else output
+    for note in page.write(dump, path):
+        print(f"irsql: {note}", file=sys.stderr)
+    print(path)
+
+
+@app.command()
 def encode(
     context: typer.Context, model: ModelArg,
     text: Annotated[str | None, typer.Argument(help="The text; without it, a text a line from standard input.")] = None,

@@ -163,6 +163,16 @@ def test_dump_dir_notes_the_failure(tmp_path: Path) -> None:
     assert row["error"] == "pass test-fails failed: softmax is not wanted"
 
 
+def test_dump_dir_has_the_remarks_of_every_pass(tmp_path: Path) -> None:
+    run_passes(softmax(), Nothing(), Wrong(), instruments=[DumpDir(tmp_path)])
+    rows = json.loads((tmp_path / "manifest.json").read_text())["passes"]
+    assert [len(r["remarks"]) for r in rows] == [0, 1, 1]
+    assert rows[1]["remarks"] == [{
+        "kind": "missed", "pass_name": "test-nothing", "message": "softmax was kept", "reason": "1 > 0",
+        "suggestion": "ask for less", "op": "tir.softmax",
+        "loc": {"file": "net.py", "line": 7, "col": 5, "scope": "net.act", "node": "softmax"}}]
+
+
 # -- reports -------------------------------------------------------------------------------------------
 def test_timing_tree_and_list() -> None:
     for mode, order in (("tree", ["total", "tir", "  test-rename", "  test-nothing", "  test-rename{prefix=b}"]),

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import attrs
+
 from irsql.ir.core import Module
 from irsql.ir.diagnostics import Diagnostic, DiagnosticError
 from irsql.ir.dump import write_module
 from irsql.ir.instruments.base import Instrument, PassRun, Snapshot, snapshot, stage_of
 from irsql.ir.instruments.reproducer import HEADER
 from irsql.ir.pass_registry import plugin_flags
-from irsql.ir.passes import Pass
+from irsql.ir.passes import Pass, Remark
 
 MANIFEST, LAST_PASS = "manifest.json", "last-pass.json"
 
@@ -27,9 +29,9 @@ class DumpDir(Instrument):
 
     ``01_rel/007_push-filters.mlir`` is the module after the seventh pass; its first line has the rest of the pipeline,
     which ``irsql-opt --run-reproducer`` runs. ``manifest.json`` has a row for every pass, with or without a file:
-    ``n``, ``stage``, ``pass`` (spec), ``changed``, ``ms``, ``ops_before``, ``ops_after``, ``file``, ``hash``, and
-    ``error`` for the one that failed. ``last-pass.json`` is written before each pass, so that even a killed process
-    leaves the name of the pass it was in.
+    ``n``, ``stage``, ``pass`` (spec), ``changed``, ``ms``, ``ops_before``, ``ops_after``, ``file``, ``hash``,
+    ``remarks`` (the fields of :class:`~irsql.ir.passes.Remark`), and ``error`` for the one that failed.
+    ``last-pass.json`` is written before each pass, so that even a killed process leaves the name of the pass it was in.
 
     Parameters
     ----------
@@ -72,7 +74,8 @@ class DumpDir(Instrument):
     def after_pass(self, run: PassRun) -> None:
         if run.before is None or run.after is None:
             return
-        row = self._row(run.pass_.spec, run.stage_after, run.before, run.after, run.changed, run.seconds)
+        row = self._row(run.pass_.spec, run.stage_after, run.before, run.after, run.changed, run.seconds,
+                        run.ctx.remarks)
         if run.changed:
             self._write(row, run.module, run.after, run.remaining)
         else:
@@ -80,16 +83,17 @@ class DumpDir(Instrument):
 
     def pass_failed(self, run: PassRun, error: Exception) -> None:
         if run.before is not None:
-            row = self._row(run.pass_.spec, run.stage_before, run.before, run.before, seconds=run.seconds)
+            row = self._row(run.pass_.spec, run.stage_before, run.before, run.before, seconds=run.seconds,
+                            remarks=run.ctx.remarks)
             row["error"] = str(error.args[0]) if error.args else type(error).__name__
             self._try(self._write_manifest)
 
     # -- files -------------------------------------------------------------------------------------
     def _row(self, spec: str, stage: str | None, before: Snapshot, after: Snapshot, changed: bool | None = False,
-             seconds: float = 0.0) -> dict[str, Any]:
+             seconds: float = 0.0, remarks: Sequence[Remark] = ()) -> dict[str, Any]:
         row: dict[str, Any] = {"n": len(self.rows), "stage": stage, "pass": spec, "changed": bool(changed),
                                "ms": round(1000 * seconds, 3), "ops_before": before.ops, "ops_after": after.ops,
-                               "file": None, "hash": after.hash}
+                               "file": None, "hash": after.hash, "remarks": [attrs.asdict(r) for r in remarks]}
         self.rows.append(row)
         return row
 
@@ -118,7 +122,8 @@ class DumpDir(Instrument):
 
     def _json(self, name: str, content: object) -> None:
         partial = self.directory / f".{name}.partial"
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # a lone surrogate, as JSON writes it
         os.replace(partial, self.directory / name)
 
     def _try(self, action: Any) -> None:

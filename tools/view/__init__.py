@@ -1,0 +1,1 @@
+"""``irsql view``: a dump of ``--dump-dir`` as one HTML page."""
