@@ -137,10 +137,12 @@ def main() -> None:
         if args.count == 1:
             print(RandomGraph(seed).text())
         try:
-            found[check_seed(seed)] += 1
+            result = check_seed(seed)
+            print(f"{seed}: {result}", flush=True)
         except AssertionError as error:
-            found["failed"] += 1
+            result = "failed"
             print(error, flush=True)
+        found[result] += 1
     print(dict(found))
 
 
