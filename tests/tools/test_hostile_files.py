@@ -139,12 +139,11 @@ def refuses_databases(folder: Path) -> str:
     return refused("generate", folder / "model.db", *GENERATE, "--db", folder / "state.db", keeps=folder, usable=False)
 
 
-@pytest.mark.parametrize("content", [b"", b"x" * 5000, b"\0" * 20_000])
-@pytest.mark.parametrize("name", ["model.db", "state.db"])
+@pytest.mark.parametrize(("name", "content"), [
+    ("model.db", b""), ("model.db", b"x" * 5000), ("state.db", b"x" * 5000), ("state.db", b"\0" * 20_000),
+])  # fmt: skip
 def test_no_database(name: str, content: bytes) -> None:
     with damaged_databases() as folder:
-        if name == "state.db" and not content:
-            return  # an empty file is an empty database
         (folder / name).write_bytes(content)
         assert refuses_databases(folder)
 
@@ -158,7 +157,7 @@ def test_databases_cut_short(name: str, share: float) -> None:
         assert refuses_databases(folder)
 
 
-@pytest.mark.parametrize("value", ["", "{", "[]", "null", "3", "{}", None])
+@pytest.mark.parametrize("value", ["", "{", "[]", "null", "3", None])
 @pytest.mark.parametrize("key", ["format", "program", "config", "generation_config", "tokenizer", "digest"])
 def test_facts_of_a_model(key: str, value: str | None) -> None:
     with damaged_databases() as folder:
