@@ -2,11 +2,13 @@
 #   PYTHON     the interpreter the environment is made from (3.11 or newer)
 #   PIP_FLAGS  more options for pip install, such as an index that holds torch's smaller CPU-only wheel
 #   JOBS       how many test processes run at a time
+#   SEED       base seed of fuzz: another number draws other graphs and files
 #   ARGS       more options for the command behind demo, test, bench, fuzz and interop
 
 PYTHON    ?= python3
 PIP_FLAGS ?=
 JOBS      ?= 2
+SEED      ?= 1
 ARGS      ?=
 
 VENV := .venv
@@ -37,8 +39,13 @@ docs: $(VENV)/installed-dev ## the documentation site, into site/
 bench: $(VENV)/installed-dev ## speed of loading, prefill and decode
 	$(BIN)/python -m irsql.tools.bench $(ARGS)
 
-fuzz: $(VENV)/installed-dev ## the long randomised tests
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n $(JOBS) $(ARGS) tests/fuzz
+fuzz: $(VENV)/installed-dev ## the long randomised tests of a base SEED; GRAPH=N runs one random graph alone
+ifdef GRAPH
+	$(BIN)/python -m tests.fuzz.running $(GRAPH)
+else
+	IRSQL_FUZZ_SEED=$(SEED) HYPOTHESIS_PROFILE=fuzz \
+		$(BIN)/python -m pytest -n $(JOBS) --hypothesis-seed=$(SEED) $(ARGS) tests/fuzz
+endif
 
 interop: $(VENV)/installed-interop ## real MLIR tools parse and verify the dumps
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS) tests/interop

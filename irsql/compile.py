@@ -227,6 +227,7 @@ def import_model(source: str | os.PathLike[str] | Any,
         The tir module with ``@prefill``, ``@decode`` and the functions that sample, and the facts for the runtime.
     """
     from irsql.frontend import capture_decoder, model_from_config
+    from irsql.frontend.decoder import context_of
     from irsql.frontend.importer import import_captured
 
     model = model_from_config(source)
@@ -242,7 +243,7 @@ def import_model(source: str | os.PathLike[str] | Any,
     config = model.config
     meta: dict[str, Any] = {
         "architecture": type(model).__name__, "capture": capture, "vocab": vocab,
-        "context": int(getattr(config, "max_position_embeddings", 0) or 0), "tied": dict(captured.tied),
+        "context": context_of(config), "tied": dict(captured.tied),
         "layers": int(config.num_hidden_layers),
         "shapes": {i.target: i.shape for i in captured.inputs if i.kind in ("parameter", "buffer")},
     }

@@ -52,7 +52,7 @@ def write_scripts(
             checkpoint = Checkpoint.open(source) if has_weights else None
             content = scripts.from_checkpoint(program, checkpoint) if checkpoint and with_weights else None
             tokenizer = source / "tokenizer.json"
-            text = tokenizer.read_text("utf-8") if tokenizer.is_file() else None
+            text = tokens.read_tokenizer(tokenizer) if tokenizer.is_file() else None
             defaults = (
                 Defaults.of_configs(checkpoint.generation_config, checkpoint.config) if checkpoint else Defaults()
             )

@@ -188,11 +188,11 @@ def _filter(interp: Interpreter, op: ro.Filter, args: tuple[Any, ...]) -> tuple[
 
 @impl(ro.Join)
 def _join(interp: Interpreter, op: ro.Join, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    parts = join(interp, op.on.block, args)
+    parts = join(interp, op.on.block, args) if args else []
     types = [rel(v) for v in op.inputs]
     arrays = [p.columns[k.name] for p, t in zip(parts, types, strict=True) for k in t.keys]
     arrays += [p.columns[v.name] for p, t in zip(parts, types, strict=True) for v in t.values]
-    return (_relation(rel(op.result), arrays, parts[0].rows),)
+    return (_relation(rel(op.result), arrays, parts[0].rows if parts else 1),)
 
 
 @impl(ro.Aggregate)

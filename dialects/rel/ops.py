@@ -99,7 +99,8 @@ class Join(Op):
     """Inner join: the rows of the product of all inputs where the yielded conditions hold.
 
     The result has the key columns of all inputs in order, then all value columns; the result type names them. In the
-    region columns are read as ``expr.col {column, input}`` with the input's own names.
+    region columns are read as ``expr.col {column, input}`` with the input's own names. Of no inputs it is one row
+    without columns.
     """
 
     inputs: Operands

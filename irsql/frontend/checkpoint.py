@@ -331,6 +331,7 @@ def _json_object(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file, None if there is no such file."""
     try:
         content = json.loads(path.read_bytes())
+        json.dumps(content, ensure_ascii=False).encode("utf-8")  # halves of surrogate pairs are no text
     except FileNotFoundError:
         return None
     except OSError as error:

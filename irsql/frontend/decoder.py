@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,6 +35,12 @@ from irsql.frontend.weights import to_numpy
 
 DEFAULT_CONTEXT = 131_072
 """Longest sequence where the configuration names none."""
+
+MAX_COUNT = 1000
+"""Most layers, and most experts of a layer: transformers makes an object of each before anything can be checked."""
+MAX_AXIS, MAX_BUFFER = 2**24, 2**28
+"""Largest extent of a tensor, and most elements of one that is computed while capturing."""
+_COUNT = re.compile("(num|n)_.*(layers?|experts)")
 
 _ATTENTION = "irsql"
 _POSITIONS: ContextVar[Tensor | None] = ContextVar("irsql_positions", default=None)
@@ -96,7 +103,10 @@ def model_from_config(source: str | os.PathLike[str] | Any) -> PreTrainedModel:
     import transformers
 
     config = _read_config(Path(source)) if isinstance(source, (str, os.PathLike)) else source
-    names = list(config.architectures or [])
+    named = config.architectures or []
+    if not isinstance(named, (list, tuple)) or not all(isinstance(name, str) for name in named):
+        raise CaptureError(f"the architectures of the configuration are no list of names: {named!r}")
+    names = list(named)
     cls = next((getattr(transformers, name) for name in names if hasattr(transformers, name)), None)
     if cls is None and not names:
         cls = cast("Any", transformers.AutoModelForCausalLM._model_mapping).get(type(config), None)
@@ -110,6 +120,7 @@ def model_from_config(source: str | os.PathLike[str] | Any) -> PreTrainedModel:
         model.eval().requires_grad_(False)
         if not _geometry(model):
             raise CaptureError(f"{cls.__name__} has no layers by its configuration")
+        _check_sizes(model)
     except CaptureError:
         raise
     except Exception as error:
@@ -118,6 +129,15 @@ def model_from_config(source: str | os.PathLike[str] | Any) -> PreTrainedModel:
         raise CaptureError(f"transformers cannot make {cls.__name__} of its configuration: "
                            f"{type(error).__name__}: {reason}") from error  # fmt: skip
     return model
+
+
+def _check_sizes(model: PreTrainedModel) -> None:
+    """Whether what is tried on the CPU while capturing fits there: a norm's weight, a table of frequencies."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        is_computed = not isinstance(tensor, torch.nn.Parameter)
+        if max(tensor.shape, default=0) > MAX_AXIS or (is_computed and tensor.numel() > MAX_BUFFER):
+            raise CaptureError(f"by its configuration {type(model).__name__} has the tensor {name} of the shape "
+                               f"{list(tensor.shape)}, which is too large to be compiled")  # fmt: skip
 
 
 def _read_config(folder: Path) -> Any:
@@ -129,6 +149,9 @@ def _read_config(folder: Path) -> Any:
         model_type = fields.get("model_type") if isinstance(fields, dict) else None
         if not isinstance(model_type, str):
             raise CaptureError(f"{path} names no model_type")
+        for name, value in fields.items():
+            if _COUNT.fullmatch(name) and isinstance(value, int) and value > MAX_COUNT:
+                raise CaptureError(f"{path} asks for {name}: {value}, more than the {MAX_COUNT} that can be compiled")
         return transformers.AutoConfig.for_model(**fields)
     except CaptureError:
         raise
@@ -138,6 +161,21 @@ def _read_config(folder: Path) -> Any:
         # Configurations check their fields in many ways.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CaptureError(f"{path} cannot be read: {reason}") from error
+
+
+def context_of(config: Any) -> int:
+    """The longest sequence that a configuration names, 0 if it names none.
+
+    Raises
+    ------
+    CaptureError
+        If that is no number of tokens, or leaves no room for a prompt and a token after it.
+    """
+    context = getattr(config, "max_position_embeddings", None) or 0
+    if not isinstance(context, int) or context < 0 or context == 1:
+        raise CaptureError(f"the configuration says max_position_embeddings: {context!r}, which is no context: at "
+                           "least 2 tokens must fit")  # fmt: skip
+    return min(context, MAX_EXTENT)
 
 
 def capture_decoder(model: PreTrainedModel, recipe: Literal["fused", "aten"] = "fused") -> Captured:
@@ -166,7 +204,7 @@ def capture_decoder(model: PreTrainedModel, recipe: Literal["fused", "aten"] = "
         raise CaptureError(f"there is no capture recipe {recipe!r}: use 'fused' or 'aten'")
     if model.dtype != torch.float32:
         raise CaptureError(f"the model is in {dtype_name(model.dtype)}: capture it in float32")
-    context = int(getattr(model.config, "max_position_embeddings", None) or DEFAULT_CONTEXT)
+    context = context_of(model.config) or DEFAULT_CONTEXT
     layers = int(model.config.num_hidden_layers)
     length = torch.export.Dim("S", min=1, max=context)
     rows = 1 if recipe == "aten" else 2

@@ -72,7 +72,7 @@ class Defaults:
         given["temperature"] = given.get("temperature", 1.0) if config.get("do_sample") else 0.0
         stops = config.get("eos_token_id", model_config.get("eos_token_id"))
         ids = stops if isinstance(stops, list) else [] if stops is None else [stops]
-        if not all(isinstance(i, int) for i in ids):
+        if not all(isinstance(i, int) and not isinstance(i, bool) and 0 <= i < 2**63 for i in ids):
             raise UserError(f"the model's configuration names no ids at eos_token_id, but {stops!r}")
         ignored = [f"{name}={config[name]}" for name, neutral in _IGNORED.items()
                    if name in config and config[name] not in neutral]  # fmt: skip
@@ -81,7 +81,11 @@ class Defaults:
 
 def _number(name: str, value: Any) -> Any:
     kind = type(_NEUTRAL[name])
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or kind(value) != value:
+    try:
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and kind(value) == value
+    except (ValueError, OverflowError):  # infinities and NaN have no integer, large integers no float
+        fits = False
+    if not fits:
         what = "an integer" if kind is int else "a number"
         raise UserError(f"the model's generation_config.json says {name}: {value!r}, which is not {what}")
     return kind(value)

@@ -7,6 +7,7 @@ always a complete model, whenever the process was killed; what is left of an int
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import math
@@ -30,7 +31,7 @@ from irsql.targets.duckdb import UNCOMPRESSED, DuckDB, set_sql
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Program, Stored
 
-FORMAT = "1"
+FORMAT = "2"
 """Format of a model database; the program inside has its own."""
 MEMORY_LIMIT = "384MB"
 """What the engine may buffer while loading; the slices and their Arrow form come on top."""
@@ -196,7 +197,7 @@ def _groups(slices: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
 
 def control_tables(program: Program, checkpoint: Source) -> dict[str, pa.Table]:
     """The control tables of a model database as Arrow tables."""
-    tokenizer = checkpoint.tokenizer_path.read_text("utf-8") if checkpoint.tokenizer_path else None
+    tokenizer = tokens.read_tokenizer(checkpoint.tokenizer_path) if checkpoint.tokenizer_path else None
     chat = ChatTemplate.of_configs(checkpoint.tokenizer_config, checkpoint.chat_template)
     facts = {
         "format": FORMAT, "program": program.to_json(), "program_hash": program.text_hash,
@@ -205,6 +206,7 @@ def control_tables(program: Program, checkpoint: Source) -> dict[str, pa.Table]:
         **({"tokenizer": tokenizer} if tokenizer is not None else {}),
         **({"chat_template": chat.to_json()} if chat is not None else {}),
     }  # fmt: skip
+    facts["digest"] = digest_of(facts)
     found = tokens.vocabulary(tokenizer, int(program.meta["vocab"]))
     rows = [range(len(found)), [t.bytes for t in found], [t.special for t in found]]
     types = (pa.int64(), pa.binary(), pa.bool_())
@@ -213,6 +215,12 @@ def control_tables(program: Program, checkpoint: Source) -> dict[str, pa.Table]:
         VOCABULARY: pa.table([pa.array(c, t) for c, t in zip(rows, types, strict=True)],
                              names=[c for c, _ in TABLES[VOCABULARY]]),
     }  # fmt: skip
+
+
+def digest_of(facts: Mapping[str, str]) -> str:
+    """SHA-256 of the facts of a model database but for the digest itself: what reads them need not doubt them."""
+    rest = sorted((key, value) for key, value in facts.items() if key != "digest")
+    return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
 
 
 def _write_control(db: DuckDB, program: Program, checkpoint: Source) -> None:

@@ -13,7 +13,10 @@ manifest.json   what is where: files, tables, statements and the module path beh
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -94,11 +97,12 @@ class Content:
 def from_checkpoint(program: Program, checkpoint: Source) -> Content:
     """The tables of a model database, computed from a checkpoint."""
     names = parameter_names(program, checkpoint)
+    control = control_tables(program, checkpoint)
 
     def content() -> Iterator[tuple[str, Iterable[pa.Table]]]:
         for stored in program.stored:
             yield stored.table.name, tables(program, stored, checkpoint, names)
-        for name, table in control_tables(program, checkpoint).items():
+        for name, table in control.items():
             yield name, [table]
 
     return Content(checkpoint.fingerprint(), content())
@@ -137,23 +141,39 @@ def write(program: Program, out: Path, run: Run, content: Content | None) -> Non
     UserError
         If the folder cannot be written.
     """
+    is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in _scripts(program, run, content.checkpoint if content else None).items():
-            (out / name).write_text(text, "utf-8")
-        if content is not None:
-            (out / WEIGHTS).mkdir(exist_ok=True)
-            written = set()
-            for name, batches in content.tables:
-                path = out / WEIGHTS / f"{name}.parquet"
-                _write_parquet(path, batches)
-                written.add(path)
-            for old in set((out / WEIGHTS).glob("*.parquet")) - written:
-                old.unlink()  # another model's
-        manifest = json.dumps(_manifest(program, run, content is not None), indent=1, ensure_ascii=False)
-        (out / "manifest.json").write_text(manifest + "\n", "utf-8")
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as folder:
+            _write_all(program, Path(folder), run, content)
+            _publish(Path(folder), out)
     except OSError as error:
         raise UserError(f"{error.filename or out} cannot be written: {error.strerror}") from error
+    finally:
+        if is_new:
+            with contextlib.suppress(OSError):
+                out.rmdir()  # which only succeeds where nothing was written
+
+
+def _write_all(program: Program, out: Path, run: Run, content: Content | None) -> None:
+    for name, text in _scripts(program, run, content.checkpoint if content else None).items():
+        (out / name).write_text(text, "utf-8")
+    if content is not None:
+        (out / WEIGHTS).mkdir()
+        for name, batches in content.tables:
+            _write_parquet(out / WEIGHTS / f"{name}.parquet", batches)
+    manifest = json.dumps(_manifest(program, run, content is not None), indent=1, ensure_ascii=False)
+    (out / "manifest.json").write_text(manifest + "\n", "utf-8")
+
+
+def _publish(folder: Path, out: Path) -> None:
+    """Move everything that was written to its place, when all of it is there."""
+    if (folder / WEIGHTS).is_dir():
+        (out / WEIGHTS).mkdir(exist_ok=True)
+        for old in (out / WEIGHTS).glob("*.parquet"):
+            old.unlink()  # another model's
+    for written in sorted(p for p in folder.rglob("*") if p.is_file()):
+        os.replace(written, out / written.relative_to(folder))
 
 
 def _write_parquet(path: Path, batches: Iterable[pa.Table]) -> None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from irsql.runtime import tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.forks import Forks
-from irsql.runtime.load import FORMAT
+from irsql.runtime.load import FORMAT, digest_of
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
 from irsql.runtime.template import ChatTemplate
@@ -165,6 +165,9 @@ class Model:
         if self._tokens is None:
             query = self.db.control.read(VOCABULARY, ("bytes", "special"), MODEL, order=("id",))
             self._tokens = [tokens.Token(b, s) for b, s in self.db.rows(query)]
+            if len(self._tokens) != self.vocabulary_size:
+                raise UserError(f"{self.path} is damaged: its vocabulary has {len(self._tokens)} tokens instead of "
+                                f"{self.vocabulary_size}; load the model again")  # fmt: skip
         return self._tokens
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -325,6 +328,7 @@ class Model:
         function = self._function(ends) if run else self._fresh[sequences[0].number][1]
         sampler = self.program.functions[sampler_for(s.settings for s in sequences)] if draw else None
         drawn: list[tuple[int, int]] = []
+        by_number: dict[int, int] = {}
         with self.db.transaction():
             for s, end in (upto or {}).items():
                 self.db.execute(self.db.control.update_sequence(("run_to",)), [end, s.number])
@@ -333,11 +337,14 @@ class Model:
             if sampler is not None:
                 spec = sampler.outputs[0]
                 drawn = self.db.rows(self.db.control.read(spec.name, [c.name for c in spec.columns]))
+                by_number = dict(drawn)
+                if any(by_number.get(s.number) is None for s in sequences):
+                    raise UserError("no token can be drawn, for rows of the model or of the state are missing: load "
+                                    "the model again, or give another file for the state")  # fmt: skip
         if run:
             self._fresh = {s.number: (end, function) for s, end in ends.items()}
             for s, end in ends.items():
                 s.length = end
-        by_number = dict(drawn)
         for s in sequences:
             if draw:
                 s.ids.append(by_number[s.number])
@@ -405,13 +412,18 @@ def _facts(db: DuckDB, path: Path) -> dict[str, str]:
     if META not in db.tables(MODEL):
         raise UserError(f"{path} is a database, but not one that irsql loaded a model into")
     facts = dict(db.rows(db.control.read(META, ("key", "value"), MODEL)))
-    if facts.get("format") != FORMAT or "program" not in facts:
+    if facts.get("format") != FORMAT:
         raise UserError(f"{path} has the format {facts.get('format')}, this irsql reads {FORMAT}: load the model again")
+    if "program" not in facts:
+        raise UserError(f"{path} is damaged: it holds no program; load the model again")
     return facts
 
 
 def _program(facts: dict[str, str], path: Path) -> Program:
     try:
-        return Program.from_json(facts["program"])
+        program = Program.from_json(facts["program"])
     except ValueError as error:
         raise UserError(f"{path} holds {error}") from error
+    if facts.get("digest") != digest_of(facts):
+        raise UserError(f"{path} is damaged: it does not say what was loaded; load the model again")
+    return program

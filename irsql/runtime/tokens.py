@@ -12,6 +12,7 @@ import json
 import operator
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -101,6 +102,20 @@ def check_ids(ids: Sequence[int], vocabulary: int) -> list[int]:
     if bad is not None:
         raise UserError(f"there is no token {bad}: the model's vocabulary has the ids 0 to {vocabulary - 1}")
     return out
+
+
+def read_tokenizer(path: Path) -> str:
+    """The content of a ``tokenizer.json``.
+
+    Raises
+    ------
+    UserError
+        If it is no text.
+    """
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not valid UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def vocabulary(tokenizer_json: str | None, size: int) -> list[Token]:

@@ -227,13 +227,16 @@ class Program:
         """
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not a compiled program: {error}") from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"no compiled program ({error}): load the model again") from None
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             found = data.get("format") if isinstance(data, dict) else None
             raise ValueError(f"a compiled program of format {found}; this irsql reads format {FORMAT}: "
                              "load the model again")
-        return _CONVERTER.structure(data, cls)
+        try:
+            return _CONVERTER.structure(data, cls)
+        except Exception as error:  # cattrs groups whatever goes wrong
+            raise ValueError("a compiled program that is not whole: load the model again") from error
 
 
 _CONVERTER = cattrs.Converter()

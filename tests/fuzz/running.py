@@ -1,29 +1,150 @@
-"""One random graph through everything."""
+"""One random graph through everything; ``python -m tests.fuzz.running SEED`` runs the graph of a seed alone."""
 
 from __future__ import annotations
 
+import argparse
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
 import torch
 
-from tests.fuzz.graphs import BATCH, RandomGraph
+from irsql.frontend.captured import CaptureError
+from irsql.frontend.export import capture
+from irsql.frontend.small_sizes import SizeWarning
+from tests.fuzz.draw import RUNS, Sizes
+from tests.fuzz.graphs import RandomGraph
 from tests.models.engine import STAGES, check_everywhere
 
 TOLERANCE = 1e-4
+"""Of floats, relative to the largest of a result, or to 1."""
 
 
-def check_seed(seed: int, length: int = 8) -> None:
-    """Compare everything on batches of the example, 0, 1 and 7.
+NOT_CAPTURED = (
+    "is not a polynomial of the symbolic dims",  # the size min(S, 3) of x[:3], which the IR has no dim for
+    "Constraints violated",  # torch.export: the graph would be another one for some sizes
+)
+"""What a random graph may be refused for; any other refusal is a bug of the compiler or of these tests."""
+LARGE_RUNS: tuple[Sizes, ...] = (RUNS[0], {"B": 5, "S": 17})
+"""The runs of graphs that hold for sizes from 4 on."""
+
+
+def check_seeds(seeds: Iterable[int]) -> None:
+    """Run the graphs of several seeds.
 
     Raises
     ------
     AssertionError
-        With the graph that differs.
+        With all that fail, or if too few could be captured to test anything.
+    """
+    found: Counter[str] = Counter()
+    problems: list[str] = []
+    for seed in seeds:
+        try:
+            found[check_seed(seed)] += 1
+        except AssertionError as error:
+            problems.append(str(error))
+    print(f"graphs from seed {seeds}: {dict(found)}, {len(problems)} failed")
+    assert not problems, "\n\n".join(problems)
+    assert found["all"] >= 0.6 * found.total(), f"too few graphs were run in all sizes: {dict(found)}"
+    assert found["not captured"] <= 0.2 * found.total(), f"too few graphs were run: {dict(found)}"
+
+
+def check_seed(seed: int) -> str:
+    """Compare eager, the interpreter of every stage and DuckDB in all runs of a graph.
+
+    Returns
+    -------
+    str
+        ``all``; ``large`` where torch's graph does not hold for small sizes, so that their runs are left out;
+        ``not captured`` where it is refused for one of :data:`NOT_CAPTURED`.
+
+    Raises
+    ------
+    AssertionError
+        With the smallest part of the graph that differs, and how to run it again.
     """
     torch.set_num_threads(1)
-    graph = RandomGraph(seed, length)
-    inputs = [graph.inputs(batch) for batch in (BATCH, 0, 1, 7)]
-    batch = {0: "B"}
+    graph = RandomGraph(seed)
     try:
-        check_everywhere(graph, *inputs, dynamic={"x": batch, "y": batch, "ids": batch}, stages=STAGES,
-                         tolerance=TOLERANCE, least=1.0)
+        return check_graph(graph)
     except Exception as error:
-        raise AssertionError(f"seed {seed}: {type(error).__name__}\n{graph.text()}\n{error}") from error
+        smallest, reason = _shrunk(graph, error)
+        raise AssertionError(f"seed {seed}: {type(reason).__name__}\n{smallest.text()}\n{reason}\n\n{_code(smallest)}\n"
+                             f"again: make fuzz GRAPH={seed}") from reason
+
+
+def check_graph(graph: RandomGraph) -> str:
+    """The same for a graph; whatever is wrong is raised as it is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SizeWarning)
+        try:
+            _compare(graph, RUNS)
+            return "all"
+        except SizeWarning:
+            pass
+        except CaptureError as error:
+            if not _is_expected(error):
+                raise
+        warnings.simplefilter("ignore", SizeWarning)
+        try:
+            _compare(graph, LARGE_RUNS, least=4)
+            return "large"
+        except CaptureError as error:
+            if not _is_expected(error):
+                raise
+            return "not captured"
+
+
+def _is_expected(error: CaptureError) -> bool:
+    return any(reason in str(error) for reason in NOT_CAPTURED)
+
+
+def _compare(graph: RandomGraph, runs: Sequence[Sizes], least: int = 0) -> None:
+    inputs = [graph.inputs(sizes) for sizes in runs]
+    check_everywhere(graph, *inputs, dynamic=graph.dynamic(least), stages=STAGES, tolerance=TOLERANCE, least=1.0)
+
+
+def _shrunk(graph: RandomGraph, error: Exception) -> tuple[RandomGraph, Exception]:
+    """The graph cut to the first of its values that fails."""
+    before = graph.outputs
+    for index in range(len(graph.draw.items)):
+        graph.outputs = [index]
+        try:
+            check_graph(graph)
+        except Exception as found:
+            return graph, found
+    graph.outputs = before
+    return graph, error
+
+
+def _code(graph: RandomGraph) -> str:
+    """The captured graph, where there is one."""
+    try:
+        return str(capture(graph, graph.inputs(RUNS[0]), dynamic=graph.dynamic(0)).gm.code).strip()
+    except CaptureError as error:
+        return str(error)
+
+
+def main() -> None:
+    """Run graphs by their seeds."""
+    parser = argparse.ArgumentParser(description="Run the random graph of a seed and print it.")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("count", type=int, nargs="?", default=1, help="how many, from this seed on")
+    args = parser.parse_args()
+    found: Counter[str] = Counter()
+    for seed in range(args.seed, args.seed + args.count):
+        if args.count == 1:
+            print(RandomGraph(seed).text())
+        try:
+            result = check_seed(seed)
+            print(f"{seed}: {result}", flush=True)
+        except AssertionError as error:
+            result = "failed"
+            print(error, flush=True)
+        found[result] += 1
+    print(dict(found))
+
+
+if __name__ == "__main__":
+    main()
