@@ -25,7 +25,7 @@ from irsql.ir.dump import read_module
 from irsql.ir.location import Location
 from irsql.targets.base import emit_sql
 from irsql.tools import cli
-from irsql.tools.view import difference, stages, statements, text
+from irsql.tools.view import stages, statements, text
 from tests.tools import chromium
 
 HOSTILE = """<script>window.pwned=1</script><img src=x onerror="window.pwned=1">'&amp;"""
@@ -229,35 +229,6 @@ def test_remarks_are_at_the_ops_they_are_about(dump: Path, page: Path) -> None:
 
 
 # -- differences ---------------------------------------------------------------------------------------
-def units(*lines: str) -> list[list[str]]:
-    return [[f"    {line}"] for line in lines]
-
-
-def test_renumbered_values_are_no_change() -> None:
-    old = units('%0 = "a"()', '%1 = "dead"()', '%2 = "b"(%0)', '"r"(%2)')
-    new = units('%0 = "a"()', '%1 = "b"(%0)', '"r"(%1)')
-    assert difference.compare(old, new) == [("", [("-", '    %1 = "dead"()')])]
-
-
-def test_an_op_that_reads_another_value_is_a_change() -> None:
-    old = units('%0 = "a"()', '%1 = "b"()', '%2 = "c"(%0)')
-    new = units('%0 = "a"()', '%1 = "b"()', '%2 = "c"(%1)')
-    assert difference.compare(old, new) == [("", [("-", '    %2 = "c"(%0)'), ("+", '    %2 = "c"(%1)')])]
-    assert difference.compare(old, old) == []
-    swapped = units('%0 = "b"()', '%1 = "a"()', '%2 = "c"(%0)')
-    assert ("+", '    %2 = "c"(%0)') in [line for _, lines in difference.compare(old, swapped) for line in lines]
-
-
-def test_a_conversion_shows_what_each_op_became() -> None:
-    old = units('%0 = "t.a"() loc("m#a")', '%1 = "t.b"(%0) loc("m#b")')
-    new = units('%0 = "r.a"() loc("m#a")', '%1 = "r.a2"(%0) loc("m#a")', '%2 = "r.b"(%1) loc("m#b")')
-    hunks = difference.compare(old, new)
-    assert [(place, [mark for mark, _ in lines]) for place, lines in hunks] == [
-        ('"m#a"', ["-", "+", "+"]), ('"m#b"', ["-", "+"])]  # fmt: skip
-    assert difference.count(hunks) == (3, 2)
-    assert difference.as_json(hunks)[0][0] == "m  a"
-
-
 def test_a_change_of_the_modules_attributes_is_nobodys_function(page: Path) -> None:
     data = blocks(page)
     n, lines = next((p["n"], p["lines"]) for p in data["head"]["passes"] if p["spec"] == "convert-tir-to-rel")
@@ -266,16 +237,6 @@ def test_a_change_of_the_modules_attributes_is_nobodys_function(page: Path) -> N
     assert place == ""
     assert ('stage = "tir"' in old, 'stage = "rel"' in new) == (True, True)
     assert not any("irsql.attrs" in line for _, hunk in data[f"change-{n}-2"] for line in hunk)
-
-
-def test_ops_that_stay_are_compared_line_by_line() -> None:
-    old = [['    %1 = "m"(%0) ({', "      a", "      b", "    })"]]
-    new = [['    %1 = "m"(%0) ({', "      a", "      c", "    })"]]
-    (hunk,) = difference.compare(old, new)
-    assert [mark for mark, _ in hunk[1]] == [" ", " ", "-", "+", " "]
-    other = [['    %1 = "n"(%0) ({', "      a", "      c", "    })"]]
-    (hunk,) = difference.compare(old, other)
-    assert [mark for mark, _ in hunk[1]] == ["-"] * 4 + ["+"] * 4
 
 
 def test_the_changes_of_a_pass_lead_from_one_dump_to_the_next(dump: Path, page: Path) -> None:
@@ -293,16 +254,6 @@ def test_the_changes_of_a_pass_lead_from_one_dump_to_the_next(dump: Path, page: 
                 shown = {line[1:] for _, hunk in hunks for line in hunk if line[0] == mark}
                 assert shown <= lines | plain
         assert any(change.values())
-
-
-@pytest.mark.parametrize(("long", "short"), [
-    ('[#r.v<"v_0", f32>, #r.v<"v_1", f32>, #r.v<"v_2", f32>]', '[#r.v<"v_0…2", f32>]'),
-    ('[#r.v<"v_7", !l<f, "x">>, #r.v<"v_8", !l<f, "x">>, #r.v<"v_9", !l<f, "x">>]', None),
-    ('[#r.v<"v_0", i>, #r.v<"v_2", i>, #r.v<"v_3", i>]', '[#r.v<"v_0", i>, #r.v<"v_2", i>, #r.v<"v_3", i>]'),
-    ('[#r.v<"v_0", f32>, #r.v<"v_1", f16>]', '[#r.v<"v_0", f32>, #r.v<"v_1", f16>]'),
-])  # fmt: skip
-def test_folding_keeps_different_types_different(long: str, short: str | None) -> None:
-    assert text.fold(long) == (short or '[#r.v<"v_7…9", !l<f, "x">>]')
 
 
 # -- errors --------------------------------------------------------------------------------------------
