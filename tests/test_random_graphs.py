@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from irsql.frontend.export import as_module
 from tests.fuzz.draw import KINDS, Made
@@ -59,3 +60,8 @@ def check(function: Callable[..., Any], *inputs: Sequence[Tensor], dynamic: dict
 def test_the_constant_of_a_contraction_with_nothing() -> None:
     """A join of no inputs is one row; the interpreter of rel had none."""
     check(lambda x: torch.einsum("bij->ji", x), [torch.ones(3, 1, 5)], [torch.ones(0, 1, 5)], dynamic={"x": {0: "B"}})
+
+
+def test_an_axis_of_one_cut_to_nothing() -> None:
+    """The interpreter of tir checked coordinates that an empty loop never reads."""
+    check(lambda x: (F.pad(x, (-1, 0)), x[:, 1:]), [torch.ones(3, 1)], [torch.ones(0, 1)], dynamic={"x": {0: "B"}})

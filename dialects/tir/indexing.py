@@ -42,8 +42,8 @@ def read(array: Array, amap: AffineMap, extents: Sequence[int], symbols: Mapping
         If the map leaves the array.
     """
     used = frozenset[int]().union(*(affine.used_dims(r) for r in amap.results))
-    if any(extents[i] == 0 for i in used):
-        return np.empty([n if i in used else 1 for i, n in enumerate(extents)], dtype=array.dtype)
+    if 0 in extents:  # an empty loop reads nothing, also where the map has a constant for its empty dim
+        return np.zeros([n if i in used else 1 for i, n in enumerate(extents)], dtype=array.dtype)
     strided = [_linear(r, symbols) for r in amap.results]
     dims = [d for s in strided if s is not None and (d := s[0]) is not None]
     if None in strided or len(set(dims)) != len(dims):

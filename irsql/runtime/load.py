@@ -218,8 +218,8 @@ def control_tables(program: Program, checkpoint: Source) -> dict[str, pa.Table]:
 
 
 def digest_of(facts: Mapping[str, str]) -> str:
-    """SHA-256 of the facts of a model database but for the digest itself: what reads them need not doubt them."""
-    rest = sorted((key, value) for key, value in facts.items() if key != "digest")
+    """SHA-256 of the facts of a model database but for the digest itself, so that they need no other check."""
+    rest = sorted(((key, value) for key, value in facts.items() if key != "digest"), key=repr)
     return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
 
 

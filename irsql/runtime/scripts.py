@@ -172,7 +172,8 @@ def _publish(folder: Path, out: Path) -> None:
         (out / WEIGHTS).mkdir(exist_ok=True)
         for old in (out / WEIGHTS).glob("*.parquet"):
             old.unlink()  # another model's
-    for written in sorted(p for p in folder.rglob("*") if p.is_file()):
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    for written in sorted(files, key=lambda p: (p.name == "manifest.json", p)):  # the manifest comes last
         os.replace(written, out / written.relative_to(folder))
 
 

@@ -11,6 +11,7 @@ import torch
 
 from irsql.frontend.captured import CaptureError
 from irsql.frontend.export import capture
+from irsql.frontend.importer import UnsupportedError
 from irsql.frontend.small_sizes import SizeWarning
 from tests.fuzz.draw import RUNS, Sizes
 from tests.fuzz.graphs import RandomGraph
@@ -83,21 +84,22 @@ def check_graph(graph: RandomGraph) -> str:
             return "all"
         except SizeWarning:
             pass
-        except CaptureError as error:
+        except (CaptureError, UnsupportedError) as error:
             if not _is_expected(error):
                 raise
         warnings.simplefilter("ignore", SizeWarning)
         try:
             _compare(graph, LARGE_RUNS, least=4)
             return "large"
-        except CaptureError as error:
+        except (CaptureError, UnsupportedError) as error:
             if not _is_expected(error):
                 raise
             return "not captured"
 
 
-def _is_expected(error: CaptureError) -> bool:
-    return any(reason in str(error) for reason in NOT_CAPTURED)
+def _is_expected(error: CaptureError | UnsupportedError) -> bool:
+    said = [row.reason for row in error.rows] if isinstance(error, UnsupportedError) else [str(error)]
+    return all(any(reason in text for reason in NOT_CAPTURED) for text in said)
 
 
 def _compare(graph: RandomGraph, runs: Sequence[Sizes], least: int = 0) -> None:

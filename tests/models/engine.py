@@ -86,6 +86,8 @@ def check_everywhere(
     compilation = compile_module(imported, weights=arrays, keep_text=True)
     compiled = Compiled(compilation, captured, weights)
     modules = {stage: parse_module(compilation.stages[stage]) for stage in dict.fromkeys(("tir", *stages))}
+    for stage in stages:
+        verify(modules[stage])
     for given in (args, *others):
         with torch.no_grad():
             leaves: list[Any] = pytree.tree_leaves(source(*given))
@@ -93,7 +95,6 @@ def check_everywhere(
         dense = [a.numpy() for a in given]
         symbols = bind(modules["tir"].functions["forward"], dense)
         for stage in stages:
-            verify(modules[stage])
             _same(stage, interpret(modules[stage], arrays, dense, symbols), wanted, tolerance, least)
         got: list[Any] = pytree.tree_leaves(compiled(*given))
         _same("DuckDB", [torch.as_tensor(x).numpy() for x in got if x is not None], wanted, tolerance, least)

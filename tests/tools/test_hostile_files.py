@@ -176,7 +176,8 @@ def test_a_program_that_is_not_whole() -> None:
 @pytest.mark.parametrize(("name", "statement"), [
     ("model.db", "DELETE FROM irsql_vocabulary"), ("model.db", "DROP TABLE irsql_vocabulary"),
     ("model.db", "DELETE FROM stored_w"), ("model.db", "DROP TABLE stored_w"),
-    ("model.db", "DROP TABLE irsql_meta"), ("state.db", "DROP TABLE irsql_sequence"),
+    ("model.db", "DROP TABLE irsql_meta"), ("model.db", "INSERT INTO irsql_meta VALUES (NULL, NULL)"),
+    ("state.db", "DROP TABLE irsql_sequence"),
     ("state.db", "DELETE FROM irsql_sequence"), ("state.db", "CREATE OR REPLACE TABLE irsql_token (a INT)"),
     ("state.db", "DROP TABLE irsql_meta"), ("state.db", "UPDATE irsql_meta SET value = '0' WHERE key = 'format'"),
 ])  # fmt: skip
