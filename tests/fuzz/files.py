@@ -58,11 +58,11 @@ _COMPILED: dict[bytes, Any] = {}
 _COMPILE = compiling.compile_model
 
 
-def _compile_once(folder: Path, **options: Any) -> Any:
+def _compile_once(folder: Path, *target: str, **options: Any) -> Any:
     """Compiling reads nothing but the configuration, so one that was seen before is not compiled again."""
     key = (folder / "config.json").read_bytes()
     if key not in _COMPILED:
-        _COMPILED[key] = _COMPILE(folder, **options)
+        _COMPILED[key] = _COMPILE(folder, *target, **options)
     return _COMPILED[key]
 
 
