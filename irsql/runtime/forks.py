@@ -36,12 +36,15 @@ class Forks:
         """Forget a sequence's rows from a position on; what others see stays."""
         for spec in self._states:
             self._db.execute(self._sql.cut(spec), [sequence, at])
+        shared = any(segment < 0 and high > at for segment, _, high in self._rows(sequence))
         self._clip(sequence, at)
+        if shared:
+            self._collect()
 
     def fork(self, sequence: int, child: int, at: int) -> None:
         """Let a new sequence see the rows of another before a position; both append to rows of their own."""
         db, c = self._db, self._db.control
-        (own,) = (low for segment, low in self._rows(sequence) if segment >= 0)
+        (own,) = (low for segment, low, _ in self._rows(sequence) if segment >= 0)
         if own < at:
             number = db.rows(self._sql.next_number())[0][0]
             for spec in self._states:
@@ -57,16 +60,21 @@ class Forks:
         """Forget a sequence; rows that others see too stay."""
         for spec in self._states:
             self._db.execute(self._sql.cut(spec), [sequence, 0])
-        frozen = any(segment < 0 for segment, _ in self._rows(sequence))
+        frozen = any(segment < 0 for segment, *_ in self._rows(sequence))
         self._db.execute(self._db.control.delete(SEGMENT, STATE, ("seq",)), [sequence])
         if frozen:
-            for spec in self._states:
-                self._db.execute(self._sql.collect(spec))
+            self._collect()
+
+    def _collect(self) -> None:
+        """Delete frozen rows that nobody sees: the number of their segment may be given again."""
+        for spec in self._states:
+            self._db.execute(self._sql.collect(spec))
 
     def _clip(self, sequence: int, at: int) -> None:
         values = {"seq": sequence, "at": at}
         for statement, names in self._sql.clip():
             self._db.execute(statement, [values[name] for name in names])
 
-    def _rows(self, sequence: int) -> Sequence[tuple[int, int]]:
-        return self._db.rows(self._db.control.read(SEGMENT, ("segment", "low"), STATE, where=("seq",)), [sequence])
+    def _rows(self, sequence: int) -> Sequence[tuple[int, int, int]]:
+        columns = ("segment", "low", "high")
+        return self._db.rows(self._db.control.read(SEGMENT, columns, STATE, where=("seq",)), [sequence])

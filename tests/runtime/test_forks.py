@@ -105,6 +105,34 @@ def test_forks_survive_the_process(loaded: Path, tmp_path: Path) -> None:
         assert [parent.step() for _ in range(3)] == toy.expected(PROMPT, 5)[2:]
 
 
+def test_what_a_cut_frees_is_gone_before_its_number_is_given_again(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        parent = started(model, PROMPT)
+        child = parent.fork(4)
+        parent.truncate(0)
+        assert len(rows(model)) == 4
+        child.truncate(0)
+        assert rows(model) == []
+        parent.prefill([9, 8, 7, 6, 5])
+        again = parent.fork(4)
+        again.prefill([1])
+        assert parent.step() == toy.expected([9, 8, 7, 6, 5], 1)[0]
+        assert again.step() == toy.expected([9, 8, 7, 6, 1], 1)[0]
+
+
+def test_a_cut_between_two_forks(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        parent = started(model, [*PROMPT, 6, 9, 2])
+        first = parent.fork(2)
+        parent.fork(5).delete()
+        parent.truncate(2)
+        parent.prefill([30, 31, 32, 33])
+        other = parent.fork(6)
+        assert other.step() == parent.step() == toy.expected([*PROMPT[:2], 30, 31, 32, 33], 1)[0]
+        first.prefill([3])
+        assert first.step() == toy.expected([*PROMPT[:2], 3], 1)[0]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_random_histories(loaded: Path, seed: int) -> None:
     """Forks of forks, cuts into what others share, deletions: every sequence stays what its own tokens say."""
@@ -122,7 +150,9 @@ def test_random_histories(loaded: Path, seed: int) -> None:
                 case "prefill":
                     sequence.prefill([rng.randrange(toy.VOCAB)])
                 case "cut":
-                    sequence.truncate(rng.randint(1, len(sequence.ids)))
+                    sequence.truncate(rng.randint(0, len(sequence.ids)))
+                    if not sequence.ids:
+                        sequence.prefill([rng.randrange(toy.VOCAB)])
                 case "delete" if len(alive) > 1:
                     alive.remove(sequence)
                     sequence.delete()
