@@ -8,9 +8,8 @@ from collections.abc import Iterable
 import attrs
 
 from irsql.runtime.errors import UserError
+from irsql.targets.control import SEED_LIMIT, STREAM_LIMIT
 
-SEED_LIMIT, STREAM_LIMIT = 2**62, 2**50
-"""The draw depends on all bits of seeds and streams below these."""
 SAMPLERS = ("greedy", "sample", "sample_filtered")
 """The program's functions that choose, each doing all that the one before it does."""
 

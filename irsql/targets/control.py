@@ -66,6 +66,9 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
 STATE_TABLES = (META, SEQUENCE, TOKEN, STOP, SEGMENT, PROMPT, SETTING)
 MODEL_TABLES = (META, VOCABULARY)
 
+SEED_LIMIT, STREAM_LIMIT = 2**62, 2**50
+"""The draw depends on all bits of seeds and streams below these."""
+
 _TYPES = {"i64": exp.DType.BIGINT, "f32": exp.DType.FLOAT, "f64": exp.DType.DOUBLE, "i1": exp.DType.BOOLEAN,
           "text": exp.DType.TEXT, "bytes": exp.DType.VARBINARY}  # fmt: skip
 

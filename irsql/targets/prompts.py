@@ -16,12 +16,14 @@ from irsql.targets.control import (
     END,
     MODEL,
     PROMPT,
+    SEED_LIMIT,
     SEGMENT,
     SEQUENCE,
     SETTING,
     SETTINGS,
     STATE,
     STOP,
+    STREAM_LIMIT,
     TOKEN,
     VOCABULARY,
     Control,
@@ -31,6 +33,27 @@ from irsql.targets.control import (
 )
 
 _ONE = exp.Literal.number(1)
+
+
+RANGES = (
+    ("max_new_tokens", "1", None), ("temperature", "0", None), ("top_k", "0", SEED_LIMIT - 1), ("top_p", "0", 1),
+    ("min_p", "0", 1), ("repetition_penalty", "1e-30", None), ("seed", "0", SEED_LIMIT - 1),
+    ("stream", "0", STREAM_LIMIT - 1),
+)  # fmt: skip
+"""Least and greatest value of each setting."""
+
+
+def _within(bounds: tuple[str, str, int | None]) -> exp.Expr:
+    """Whether a setting is within its bounds; NaN and infinity are above all bounds."""
+    column, low, high = bounds
+    value = col(column, "s")
+    most = exp.Literal.number("1e30" if high is None else str(high))
+    return exp.Between(this=value, low=exp.Literal.number(low), high=most)
+
+
+def _not_surely(condition: exp.Expr) -> exp.Expr:
+    """Whether a condition is false, or NULL."""
+    return exp.Not(this=exp.Coalesce(this=condition, expressions=[exp.false()]))
 
 
 def _alias(node: exp.Expr, text: str) -> exp.Expr:
@@ -81,11 +104,23 @@ class Prompts:
             table(SEQUENCE, STATE, "q"), on=exp.EQ(this=col("seq", "q"), expression=col("seq", "p")), copy=False)
         last = exp.Add(this=exp.Max(this=col("pos", "p")), expression=_ONE.copy())
         distinct = exp.Count(this=exp.Distinct(expressions=[col("pos", "p")]))
-        gaps = self._per_sequence(exp.or_(
-            exp.NEQ(this=exp.Count(this=exp.Star()), expression=last), exp.NEQ(this=exp.Min(this=col("pos", "p")),
-            expression=exp.Literal.number(0)), exp.NEQ(this=distinct, expression=last.copy()), copy=False))  # fmt: skip
+        whole = exp.and_(
+            exp.EQ(this=exp.Count(this=exp.Star()), expression=last),
+            exp.EQ(this=exp.Min(this=col("pos", "p")), expression=exp.Literal.number(0)),
+            exp.EQ(this=distinct, expression=last.copy()), copy=False)  # fmt: skip
+        gaps = self._per_sequence(_not_surely(whole))
         long = self._per_sequence(exp.GTE(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(context)))
+        rows = _from(SETTING, "s").select(_ONE.copy(), copy=False).having(
+            exp.NEQ(this=exp.Count(this=exp.Star()), expression=_ONE.copy()), copy=False)  # fmt: skip
+        lowest = exp.GTE(this=col("seq", "p"), expression=exp.Literal.number(0))
+        negative = _from(PROMPT, "p").select(_ONE.copy(), copy=False).where(
+            _not_surely(lowest), copy=False)  # fmt: skip
+        outside = _from(SETTING, "s").select(_ONE.copy(), copy=False).where(
+            _not_surely(exp.and_(*map(_within, RANGES), copy=False)), copy=False)  # fmt: skip
         checks = [
+            (rows, "irsql_setting must have exactly one row"),
+            (outside, "irsql_setting has a value outside of its range"),
+            (negative, "irsql_prompt has a sequence whose number is negative or missing"),
             (unknown, "irsql_prompt has an id that is no token of the model"),
             (known, "irsql_prompt has a sequence that is there already: give its prompt another number"),
             (gaps, "irsql_prompt has a sequence whose positions are not 0, 1, 2, …, each once"),
