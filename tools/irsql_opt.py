@@ -17,6 +17,7 @@ from typing import Any
 from irsql import __version__
 from irsql.ir.core import IRError, Module
 from irsql.ir.diagnostics import Diagnostic, DiagnosticError, from_error
+from irsql.ir.files import write_text
 from irsql.ir.instruments import options as instrument_options
 from irsql.ir.instruments.reproducer import read_header
 from irsql.ir.pass_registry import PassRegistryError
@@ -136,7 +137,7 @@ def _emit(args: argparse.Namespace, modules: Sequence[Module]) -> None:
     if args.output is None:
         sys.stdout.write(text)
     else:
-        args.output.write_text(text, encoding="utf-8")
+        write_text(args.output, text)
 
 
 def _draw(args: argparse.Namespace, module: Module) -> None:
@@ -243,9 +244,7 @@ def _write(args: argparse.Namespace, modules: Sequence[Module]) -> None:
     if args.output is None:
         sys.stdout.write(text)
         return
-    partial = args.output.with_name(args.output.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, args.output)
+    write_text(args.output, text)
 
 
 def _check_diagnostics(args: argparse.Namespace, text: str) -> int:

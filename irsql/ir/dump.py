@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from irsql.ir.core import Module
 from irsql.ir.diagnostics import Diagnostic, DiagnosticError
+from irsql.ir.files import is_special, replace, write_text
 from irsql.ir.location import Location
 from irsql.ir.parser import parse_module
 from irsql.ir.printer import print_op
@@ -49,22 +50,39 @@ def write_module(path: Path | str, module: Module, header: Sequence[str] = ()) -
             np.savez(file, **resources)  # type: ignore[arg-type]  # none is called allow_pickle
     else:
         beside.unlink(missing_ok=True)
-    lines = [f"// {part}".rstrip() for line in header for part in (line.splitlines() or [""])]
-    path.write_text("\n".join([*lines, text]), encoding="utf-8", errors="backslashreplace", newline="\n")
+    lines = [*_header(header), text]
+    path.write_text("\n".join(lines), encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def _header(lines: Sequence[str]) -> list[str]:
+    return [f"// {part}".rstrip() for line in lines for part in (line.splitlines() or [""])]
 
 
 def replace_module(path: Path, module: Module, header: Sequence[str] = ()) -> None:
-    """As :func:`write_module`, but what stood at ``path`` before stays whole until all is written."""
-    with tempfile.TemporaryDirectory(prefix=".irsql-", dir=path.parent) as folder:
-        written = Path(folder) / path.name
-        write_module(written, module, header)
-        beside = resources_path(written)
-        if beside.exists():  # the constants first, then the text
-            os.replace(beside, resources_path(path))
-            os.replace(written, path)
-        else:
-            os.replace(written, path)
-            resources_path(path).unlink(missing_ok=True)
+    """As :func:`write_module`, but what stood at ``path`` before stays whole until all is written; links are followed.
+
+    Raises
+    ------
+    OSError
+        With the name of the file.
+    """
+    path = Path(os.path.realpath(path))
+    if is_special(path):  # a device or a pipe: no place for constants beside it
+        write_text(path, "\n".join([*_header(header), print_op(module, resources={})]))
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix=".irsql-", dir=path.parent) as folder:
+            written = Path(folder) / path.name
+            write_module(written, module, header)
+            beside = resources_path(written)
+            if beside.exists():  # the constants first, then the text
+                replace(beside, resources_path(path))
+                replace(written, path)
+            else:
+                replace(written, path)
+                resources_path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def read_module(path: Path | str) -> Module:

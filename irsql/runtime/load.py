@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from irsql.ir.files import is_special
 from irsql.runtime import tokens
 from irsql.runtime.assemble import Array, Weights, tables
 from irsql.runtime.errors import UserError
@@ -109,7 +110,7 @@ def load(
     UserError
         If the file exists, is being written by somebody else, or the disk is too small.
     """
-    target = Path(out)
+    target = Path(os.path.realpath(out))
     say = note or (lambda text: print(text, file=sys.stderr))
     check_free(target, force)
     if not target.parent.is_dir():
@@ -285,6 +286,8 @@ def check_free(target: Path, force: bool) -> None:
     """
     if target.is_dir():
         raise UserError(f"{target} is a folder: give the name of a file")
+    if is_special(target):
+        raise UserError(f"{target} is no file that can be replaced")
     if target.exists() and not force:
         raise UserError(f"{target} exists already: give --force to replace it")
 

@@ -6,7 +6,6 @@ import base64
 import gzip
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +15,7 @@ import attrs
 import jinja2
 
 from irsql.ir.core import IRError
+from irsql.ir.files import write_text
 from irsql.ir.location import Location
 from irsql.ir.passes import Remark
 from irsql.ir.printer import location_text
@@ -37,12 +37,7 @@ def write(folder: Path, output: Path) -> list[str]:
     """
     dump = open_dump(folder)
     page, notes = render(dump)
-    partial = output.with_name(output.name + ".partial")
-    try:
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, output)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(output, page)
     return notes
 
 
