@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 import attrs
@@ -26,47 +26,52 @@ class Relations:
     ----------
     db
         The connection; programs run on cursors of it.
-    lock
-        Held while relations come and go.
     """
 
     def __init__(self) -> None:
         self.db = DuckDB()
         self.db.attach(":memory:", MODEL)
-        self.lock = threading.RLock()
+        self._lock = threading.Lock()
         self._uses: Counter[str] = Counter()
+        self._released: deque[tuple[str, ...]] = deque()
 
     @property
     def names(self) -> set[str]:
         """The tables that are there."""
-        return set(self._uses)
+        with self._lock:
+            self._sweep()
+            return set(self._uses)
 
     def add(self, program: Program, weights: Weights) -> None:
         """Fill those stored relations of a program that are not there yet; all of them get one more user."""
-        with self.lock:
+        names = [s.table.name for s in program.stored]
+        with self._lock:
+            self._sweep()
             fresh = tuple(s for s in program.stored if s.table.name not in self._uses)
+            self._uses.update(names)
             try:
                 fill(self.db, attrs.evolve(program, stored=fresh), weights, {})
             except BaseException:
-                self._drop(s.table.name for s in fresh)
+                self._released.append(tuple(names))
+                self._sweep()
                 raise
-            self._uses.update(s.table.name for s in program.stored)
 
     def release(self, names: Iterable[str]) -> None:
-        """Take one user from each of these relations, and drop those that have none left."""
-        with self.lock:
-            if self.db.closed:
-                return
-            self._uses.subtract(names)
-            unused = [name for name, count in self._uses.items() if count <= 0]
-            for name in unused:
-                del self._uses[name]
-            self._drop(unused)
+        """Take one user from each of these relations; those that have none left go when the next ones come.
 
-    def _drop(self, names: Iterable[str]) -> None:
+        Finalizers call this, in whatever thread and place the garbage collector runs: it must neither wait for a lock
+        nor use the database.
+        """
+        self._released.append(tuple(names))
+
+    def _sweep(self) -> None:
+        while self._released:
+            self._uses.subtract(self._released.popleft())
+        unused = [name for name, count in self._uses.items() if count <= 0]
         with self.db.cursor() as connection:
-            for name in names:
+            for name in unused:
                 connection.execute(connection.control.drop_table(name, MODEL))
+                del self._uses[name]
 
 
 def content_name(stored: Stored, constants: Callable[[str], bytes], identity: Identity) -> str:

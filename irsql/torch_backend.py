@@ -19,12 +19,14 @@ from typing import Any, cast
 import attrs
 import torch
 import torch.fx
+from torch._dynamo.convert_frame import compile_lock
 from torch._guards import tracing
 from torch.utils.weak import WeakIdKeyDictionary
 
 from irsql.compile import compile_captured
 from irsql.compiled import Compiled
 from irsql.frontend.dynamo import DynamoGraph
+from irsql.frontend.dynamo_outputs import Outputs, key_of
 from irsql.frontend.weights import ModuleWeights
 from irsql.relations import Relations
 
@@ -38,8 +40,9 @@ class GraphBreakWarning(UserWarning):
 
 
 def backend(
-    gm: torch.fx.GraphModule, example_inputs: Sequence[Any], *, options: Mapping[str, Any] | None = None
-) -> Callable[..., Any]:
+    gm: torch.fx.GraphModule, example_inputs: Sequence[Any], *, options: Mapping[str, Any] | None = None,
+    mode: str | None = None,
+) -> Callable[..., Any]:  # fmt: skip
     """Compile a graph; ``torch.compile`` calls this.
 
     Parameters
@@ -49,6 +52,8 @@ def backend(
     options
         ``torch.compile(..., options={...})``: ``target``, ``pipeline`` and ``dump_dir`` as for :func:`irsql.compile`;
         each graph gets a folder of its own in ``dump_dir``.
+    mode
+        Torch's modes tune its own code generator; only ``default`` is taken.
 
     Returns
     -------
@@ -63,13 +68,15 @@ def backend(
     irsql.frontend.importer.UnsupportedError
         If the graph has operators irsql does not know; names all of them.
     ValueError
-        If there is no such option.
+        If there is no such option or mode.
     """
+    if mode not in (None, "default"):
+        raise ValueError(f"irsql has no mode {mode!r}: torch's modes tune its own code generator")
     unknown = sorted(set(options or {}) - set(OPTIONS))
     if unknown:
         raise ValueError(f"irsql has no option {unknown[0]!r} for torch.compile; there are {', '.join(OPTIONS)}")
     _warn_of_break(gm)
-    run = _Graph(DynamoGraph.of(gm, example_inputs), dict(options or {}))
+    run = _Graph(DynamoGraph.of(gm, example_inputs), Outputs.of(gm), dict(options or {}))
     with tracing(None):  # the export below is a trace of its own: it must not add to Dynamo's guards
         run.prepare(example_inputs)
     return run
@@ -102,15 +109,15 @@ class _Variant:
     """One compilation: for these plain numbers, and for parameters that have these checksums."""
 
     compiled: Compiled
-    numbers: tuple[Any, ...]
+    numbers: tuple[str, ...]
     checksums: dict[str, str]
 
 
 class _Graph:
     """A graph with its compilations."""
 
-    def __init__(self, graph: DynamoGraph, options: dict[str, Any]) -> None:
-        self._graph, self._options = graph, options
+    def __init__(self, graph: DynamoGraph, outputs: Outputs, options: dict[str, Any]) -> None:
+        self._graph, self._outputs, self._options = graph, outputs, options
         self._variants: list[_Variant] = []
         self._lock = threading.Lock()
 
@@ -119,13 +126,14 @@ class _Graph:
         graph = self._graph
         parameters = graph.parameters(given)
         checksums = {name: _checksum(value) for name, value in parameters.items()}
-        numbers, tensors = graph.numbers(given), graph.tensors(given)
+        numbers, tensors = key_of(graph.numbers(given)), graph.tensors(given)
         with self._lock:
             self._variants = [v for v in self._variants if v.checksums == checksums][-MAX_VARIANTS:]
             for variant in self._variants:
                 if variant.numbers == numbers and variant.compiled.accepts(tensors.values()):
                     return variant.compiled
-            module, captured = graph.capture(given)
+            with compile_lock:  # torch's export is not made for several threads
+                module, captured = graph.capture(given)
             options = dict(self._options)
             if "dump_dir" in options:
                 options["dump_dir"] = Path(options["dump_dir"]) / f"graph{next(_COUNT)}"
@@ -138,19 +146,29 @@ class _Graph:
 
     def __call__(self, *given: Any) -> Any:
         """Run the graph."""
-        compiled, tensors = self.prepare(given), self._graph.tensors(given)
+        compiled, tensors, outputs = self.prepare(given), self._graph.tensors(given), self._outputs
         differentiable = [v for v in given if isinstance(v, torch.Tensor) and v.requires_grad]
-        if not differentiable or not torch.is_grad_enabled():
-            return compiled(**tensors)
-        return cast("Any", _NoGradient).apply(lambda: compiled(**tensors), *differentiable)
+
+        def run() -> list[Any]:
+            return outputs.arranged(compiled(**tensors), given)
+
+        if differentiable and outputs.requires_grad and torch.is_grad_enabled():
+            results = cast("Any", _NoGradient).apply(run, outputs, *differentiable)
+        else:
+            results = run()
+        return outputs.replayed(results, given)
 
 
 class _NoGradient(torch.autograd.Function):
     """Results that say that they have no gradients, when somebody asks for them."""
 
     @staticmethod
-    def forward(ctx: Any, run: Callable[[], Any], *differentiable: torch.Tensor) -> Any:
-        return tuple(run())
+    def forward(ctx: Any, run: Callable[[], list[Any]], outputs: Outputs, *differentiable: torch.Tensor) -> Any:
+        results = run()
+        found = [r for r in results if isinstance(r, torch.Tensor)]
+        flows = outputs.differentiable(results)
+        ctx.mark_non_differentiable(*(r for r, f in zip(found, flows, strict=True) if not f))
+        return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ import irsql
 from irsql import torch_backend
 from irsql.compile import compile_captured
 from irsql.relations import Relations
+from irsql.runtime.load import fill as fill_relations
 from irsql.torch_backend import GraphBreakWarning
 
 
@@ -232,6 +234,158 @@ def test_locations_are_those_of_the_model(tmp_path: Any) -> None:
     assert 'loc("up#' in text
     assert "test_torch_backend.py" in text
     assert 'parameter = "down.weight"' in text
+
+
+def _zero(tensor: torch.Tensor) -> None:
+    tensor.zero_()
+
+
+zero: Any = torch._dynamo.disable(_zero)
+
+
+def chunks(x: torch.Tensor) -> torch.Tensor:
+    h = x * 2
+    a, _ = h.chunk(2, -1)
+    zero(a)
+    return h.sum()
+
+
+def row(x: torch.Tensor) -> torch.Tensor:
+    y = x + 1
+    zero(y[0])
+    return y * 2
+
+
+@pytest.mark.filterwarnings("ignore::irsql.torch_backend.GraphBreakWarning")
+@pytest.mark.parametrize("function", [chunks, row])
+def test_a_write_between_two_graphs_is_seen(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    compiled = torch.compile(function, backend="irsql")
+    for rows in (4, 5, 3):
+        x = torch.randn(rows, 6)
+        same(compiled(x), function(x))
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: (x.view(-1), x[0], x * 1), lambda x: (x * 2).t(), lambda x: x.detach(), lambda x: x[1:, ::2],
+    lambda x: (lambda y: (y, y.view(-1), y[:, 1:3]))(x + 1), lambda x: (x * 2, x.sum(0).expand(7, 6)),
+    lambda x: (lambda y: y.chunk(2, -1))(x * 3),
+], ids=["input", "transposed", "detached", "strided", "own", "expanded", "chunks"])  # fmt: skip
+def test_results_lie_in_memory_as_in_pytorch(function: Callable[[torch.Tensor], Any]) -> None:
+    compiled = torch.compile(function, backend="irsql")
+    for rows in (4, 5, 3):
+        mine, theirs = torch.randn(rows + 2, 6)[2:], torch.empty(rows, 6)
+        theirs.copy_(mine)
+        got, wanted = tree_leaves(compiled(mine)), tree_leaves(function(theirs))
+        same(got, wanted)
+        assert [g.stride() for g in got] == [w.stride() for w in wanted]
+        for g, w in zip(got, wanted, strict=True):  # what is written to one is seen in the others
+            if 0 not in w.stride():
+                g[(0,) * g.dim()] = w[(0,) * w.dim()] = 7.0
+        same(got, wanted)
+        same(mine, theirs)
+
+
+def test_which_results_require_gradients() -> None:
+    layer = nn.Linear(6, 4)
+
+    def function(x: torch.Tensor) -> Any:
+        with torch.no_grad():
+            quiet = layer(x)
+        return quiet, layer(x).detach(), x * 2, layer(x), x.argmax(-1)
+
+    compiled = torch.compile(function, backend="irsql")
+    x = torch.randn(3, 6)
+    same(compiled(x), function(x))
+    assert [r.requires_grad for r in compiled(x)] == [r.requires_grad for r in function(x)]
+    compiled(x)[0].numpy()
+
+
+def test_numbers_that_compare_equal() -> None:
+    def function(x: torch.Tensor, n: float) -> torch.Tensor:
+        return x / n
+
+    compiled = torch.compile(function, backend="irsql")
+    x = torch.ones(2)
+    for n in (0.5, 2.5, 1.5, 0.0, -0.0, float("nan"), 0.0):
+        torch.testing.assert_close(compiled(x, n), function(x, n), equal_nan=True)
+
+
+def test_doubles_stay_doubles() -> None:
+    layer: Any = nn.Linear(5, 4).double()
+    layer.register_buffer("limit", torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64))
+
+    def function(x: torch.Tensor, y: torch.Tensor) -> Any:
+        return layer(x), y >= layer.limit
+
+    x, y = torch.randn(3, 5, dtype=torch.float64), torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    got, wanted = torch.compile(function, backend="irsql")(x, y), function(x, y)
+    torch.testing.assert_close(got[0], wanted[0], rtol=1e-14, atol=1e-14)
+    assert got[1].tolist() == wanted[1].tolist() == [True] * 3
+
+
+def test_names_that_clash() -> None:
+    first: Any = nn.Module()
+    second: Any = nn.Module()
+    first.p = nn.Parameter(torch.randn(3))
+    second.p = nn.Linear(3, 2)
+    second._inputs = nn.Parameter(torch.randn(2))
+    second.add_module("</script> 'quoted'", nn.Linear(2, 2))
+
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return second._modules["</script> 'quoted'"](second.p(x + first.p)) + second._inputs
+
+    x = torch.randn(4, 3)
+    same(torch.compile(function, backend="irsql")(x), function(x))
+
+
+def test_first_calls_from_several_threads() -> None:
+    modules = [Block() for _ in range(4)]
+    xs = [torch.randn(3 + i, 6) for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(torch.compile(m, backend="irsql"), x) for m, x in zip(modules, xs, strict=True)]
+        for run, module, x in zip(runs, modules, xs, strict=True):
+            same(run.result(), module(x))
+
+
+def test_modes_are_refused() -> None:
+    with pytest.raises(BackendCompilerFailed, match="no mode 'reduce-overhead'"):
+        torch.compile(nn.Linear(2, 2), backend="irsql", mode="reduce-overhead")(torch.ones(1, 2))
+
+
+def test_relations_are_freed_wherever_the_collector_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiled module that dies while another is filled neither waits for the filler nor takes its tables."""
+    dead = [torch.compile(Block(), backend="irsql")]
+    dead[0](torch.randn(2, 6))
+    original = fill_relations
+
+    def fill(*args: Any) -> None:
+        dead.clear()
+        torch._dynamo.reset()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(gc.collect).result()
+        original(*args)
+
+    monkeypatch.setattr("irsql.relations.fill", fill)
+    module, x = Block(), torch.randn(3, 6)
+    same(irsql.compile(module, (x,))(x), module(x))
+
+
+def test_a_failed_fill_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stored()
+    original = fill_relations
+
+    def fill(*args: Any) -> None:
+        original(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("irsql.relations.fill", fill)
+    module, x = Block(), torch.randn(3, 6)
+    compiled = torch.compile(module, backend="irsql")
+    with pytest.raises(KeyboardInterrupt):
+        compiled(x)
+    assert stored() == before
+    monkeypatch.undo()
+    same(compiled(x), module(x))
 
 
 def test_symbolic_trace() -> None:

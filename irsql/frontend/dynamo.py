@@ -22,6 +22,8 @@ from irsql.frontend.captured import Captured, CaptureError
 from irsql.frontend.export import capture
 
 _GRAPH = "_graph"
+_MODULE = {*dir(torch.nn.Module()), _GRAPH, "_inputs", "_numbers"}
+"""Names that a module has already."""
 _PART = re.compile(r"\.?_(?:modules|parameters|buffers)\['([^']+)'\]|\.([A-Za-z_]\w*)")
 
 
@@ -79,6 +81,9 @@ class DynamoGraph:
         CaptureError
             If an input is none that a relation can hold.
         """
+        for node in list(gm.graph.nodes):
+            if node.target is torch._C._set_grad_enabled:  # nothing here has gradients, and export stumbles over it
+                gm.graph.erase_node(node)
         nodes = [node for node in gm.graph.nodes if node.op == "placeholder"]
         sizes = _sizes(nodes)
         names: set[str] = set()
@@ -234,9 +239,15 @@ def _source_of(node: torch.fx.Node) -> str:
 
 
 def _name_of(node: torch.fx.Node, taken: set[str]) -> str:
-    """The path of a parameter in the user's model, from the expression by which Dynamo reads it."""
-    name = ".".join(a or b for a, b in _PART.findall(_source_of(node))) or node.name
-    if name in taken:
+    """The path of a parameter in the user's model, from the expression by which Dynamo reads it.
+
+    Where modules and parameters of that path cannot be made, or are there already (two models in one graph), it is the
+    node's own name.
+    """
+    parts = [a or b for a, b in _PART.findall(_source_of(node))]
+    name = ".".join(parts)
+    inside = (other for other in taken if other.startswith(f"{name}.") or name.startswith(f"{other}."))
+    if not parts or name in taken or any(inside) or any(p in _MODULE or not p.strip() or "." in p for p in parts):
         name = node.name
     taken.add(name)
     return name

@@ -41,12 +41,12 @@ class ModuleWeights:
         return tuple(self._tensors[name].shape)
 
     def read(self, name: str, row_start: int = 0, row_stop: int | None = None) -> np.ndarray:
-        """Rows of a tensor along its first axis: float32, or int64 / bool where the tensor is integral."""
+        """Rows of a tensor along its first axis: float64 where it is so, else float32; int64 or bool if integral."""
         tensor = self._tensors[name]
         if tensor.dim():
             tensor = tensor[row_start:row_stop]
         if tensor.is_floating_point():
-            tensor = tensor.float()
+            tensor = tensor if tensor.dtype == torch.float64 else tensor.float()
         elif tensor.dtype != torch.bool:
             tensor = tensor.long()
         return tensor.cpu().contiguous().numpy()
