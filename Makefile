@@ -35,6 +35,7 @@ lint: $(VENV)/installed-dev ## ruff, mypy and pyright
 
 docs: $(VENV)/installed-dev ## the documentation site, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "the site is in site/: $(BIN)/python -m http.server -d site"
 
 bench: $(VENV)/installed-dev ## speed of loading, prefill and decode
 	$(BIN)/python -m irsql.tools.bench $(ARGS)

@@ -212,10 +212,11 @@ def test_gradients_are_an_error() -> None:
     (nn.BatchNorm1d(4), "must not change its buffers"),
     (lambda x: x.add_(1), "writes to its input x in place"),
     (lambda x: torch.fft.fft(x), "aten.fft_fft.default"),
-], ids=["dropout", "batch-norm", "in-place", "operator"])  # fmt: skip
+    (nn.TransformerEncoderLayer(4, 2, 8, batch_first=True).eval(), r"set_fastpath_enabled\(False\)"),
+], ids=["dropout", "batch-norm", "in-place", "operator", "fast-path"])  # fmt: skip
 def test_what_cannot_run_is_one_error(module: Any, problem: str) -> None:
-    with pytest.raises(BackendCompilerFailed, match=problem):
-        torch.compile(module, backend="irsql")(torch.randn(3, 4))
+    with pytest.raises(BackendCompilerFailed, match=problem), torch.no_grad():
+        torch.compile(module, backend="irsql")(torch.randn(1, 3, 4) if problem.endswith("\\)") else torch.randn(3, 4))
 
 
 def test_backend_options(tmp_path: Any) -> None:

@@ -90,7 +90,7 @@ def generate(
     With --db the sequence is kept in that file: --resume goes on with it, and without a prompt the newest one goes on.
     A sequence that goes on keeps its settings where no option is given.
 
-    With --json, `ids` are the new tokens; a stop token is the last of them and has no text.
+    With --json, `ids` are the new tokens; a stop token is the last of them. Special tokens have no text.
 
     Examples
     --------

@@ -273,7 +273,11 @@ def list_passes() -> None:
     from irsql.ir.passes import option_docs
 
     for name in pass_registry.names():
-        cls = pass_registry.load(name)
+        try:
+            cls = pass_registry.load(name)
+        except PassRegistryError as error:  # another package's, which must not hide the rest
+            print(f"warning: {error}", file=sys.stderr)
+            continue
         docs = option_docs(cls)
         print(f"{name}  ({cls.stage_in} -> {cls.stage_out})\n    {cls.summary}")
         for option in cls.options():

@@ -130,13 +130,14 @@ class Outputs:
         known: dict[Any, int] = {}
         for example, value in zip(self.inputs, given, strict=True):
             if isinstance(example, torch.Tensor):
-                known |= {size.node.expr: length for size, length in zip(example.shape, value.shape, strict=True)
+                sizes: Sequence[Any] = example.shape
+                known |= {size.node.expr: length for size, length in zip(sizes, value.shape, strict=True)
                           if isinstance(size, torch.SymInt)}  # fmt: skip
             elif isinstance(example, torch.SymInt):
                 known[example.node.expr] = int(value)
 
         def number(x: Any) -> int:
-            return int(x.node.expr.xreplace(known)) if hasattr(x, "node") else int(x)
+            return int(x.node.expr.xreplace(known)) if isinstance(x, torch.SymInt) else int(x)
 
         return number
 

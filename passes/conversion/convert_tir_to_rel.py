@@ -30,6 +30,8 @@ from irsql.passes.conversion._bind import Joined, emit_affine, emit_dim, join_op
 from irsql.passes.conversion._convert import Converter, state_types
 
 HANDLERS: dict[type[Op], Callable[[Converter, Any], None]] = {ti.Attention: convert_attention}
+KNOWN = ("builtin.", "func.", "expr.")
+"""Dialects whose ops hold what is converted, or are left as they are."""
 EMPTY = {"sum": 0.0, "any": 0.0, "all": 1.0, "max": -math.inf, "min": math.inf}
 """What a reduction gives where its axis is empty."""
 
@@ -56,12 +58,12 @@ class ConvertTirToRel(Pass):
     def run(self, module: Module, ctx: PassContext) -> None:
         illegal: dict[str, list[Op]] = {}
         for op in module.walk():
-            if op.name.startswith("tir.") and type(op) not in HANDLERS:
+            if type(op) not in HANDLERS and not op.name.startswith(KNOWN):
                 illegal.setdefault(op.name, []).append(op)
         if illegal:
             rows = "; ".join(f"{name} ({len(ops)} times, first at {ops[0].loc})" for name, ops in illegal.items())
-            raise IRError(f"not legal for convert-tir-to-rel: {rows}. Run decompose before",
-                          next(iter(illegal.values()))[0])
+            raise IRError(f"not legal for convert-tir-to-rel: {rows}. Ops of tir are lowered by decompose, those of "
+                          "other dialects by a pass of theirs before", next(iter(illegal.values()))[0])
         for func in module.functions.values():
             _convert_function(func)
         module.attrs_ = {**module.attrs_, "stage": "rel"}

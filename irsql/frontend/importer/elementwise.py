@@ -382,6 +382,12 @@ def _dropout(ctx: Context, x: Value, p: float, train: bool | None = None) -> Val
     return x
 
 
+@register(aten._transformer_encoder_layer_fwd.default, aten._native_multi_head_attention.default)
+def _fast_path(ctx: Context, *_: object, **__: object) -> Value:
+    raise ctx.refuse("PyTorch's fast path for inference is one operator that says nothing of what it computes",
+                     "torch.backends.mha.set_fastpath_enabled(False)")  # fmt: skip
+
+
 @register(
     aten.alias.default, aten.clone.default, aten.contiguous.default, aten.detach.default, aten.lift_fresh_copy.default
 )
