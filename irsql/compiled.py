@@ -43,7 +43,7 @@ class Compiled:
         self.program: Program = compilation.program
         self._stages, self._captured = compilation.stages, captured
         self._function = self.program.functions["forward"]
-        relations = relations or Relations()
+        relations = relations or Relations(self.program.target)
         relations.add(self.program, weights)
         weakref.finalize(self, relations.release, [s.table.name for s in self.program.stored])
         self._db = relations.db.cursor()
@@ -115,8 +115,7 @@ class Compiled:
             self._fill_dims(symbols)
             for statement in self._plan:
                 self._db.execute(statement)
-        return iter([(spec, self._db.arrow(self._db.control.read(spec.name, [c.name for c in spec.columns])))
-                     for spec in self._function.outputs])  # fmt: skip
+        return iter([(spec, self._db.read(spec)) for spec in self._function.outputs])
 
     def accepts(self, tensors: Iterable[torch.Tensor]) -> bool:
         """Whether the module was compiled for tensors of these shapes."""

@@ -11,8 +11,8 @@ import attrs
 
 from irsql.runtime.assemble import Weights
 from irsql.runtime.load import fill
+from irsql.targets.base import driver
 from irsql.targets.control import MODEL
-from irsql.targets.duckdb import DuckDB
 from irsql.targets.program import Program, Stored
 
 Identity = Callable[[str], str]
@@ -22,6 +22,11 @@ Identity = Callable[[str], str]
 class Relations:
     """An in-memory database whose stored relations belong to all the programs that use them.
 
+    Parameters
+    ----------
+    target
+        What the programs are compiled for.
+
     Attributes
     ----------
     db
@@ -30,8 +35,8 @@ class Relations:
         Held while relations come and go.
     """
 
-    def __init__(self) -> None:
-        self.db = DuckDB()
+    def __init__(self, target: str) -> None:
+        self.db = driver(target)()
         self.db.attach(":memory:", MODEL)
         self.lock = threading.RLock()
         self._uses: Counter[str] = Counter()

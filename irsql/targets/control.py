@@ -22,6 +22,7 @@ irsql_setting       state     how the sequences that scripts start choose their 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import attrs
 from sqlglot import ErrorLevel, exp
@@ -141,6 +142,9 @@ class Control:
     """
 
     dialect: str
+    begin_transaction: ClassVar[str] = "BEGIN TRANSACTION"
+    commit: ClassVar[str] = "COMMIT"
+    rollback: ClassVar[str] = "ROLLBACK"
 
     def text(self, node: exp.Expr) -> str:
         """The node as SQL."""

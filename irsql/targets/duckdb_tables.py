@@ -41,4 +41,4 @@ TARGET = Target(
                            integer_division="truncates", mod_sign="dividend", division_by_zero="ieee"),
 )
 
-DUCKDB = Backend(TARGET, Emitter)
+DUCKDB = Backend(TARGET, Emitter, "irsql.targets.duckdb:DuckDB")

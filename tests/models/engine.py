@@ -56,8 +56,7 @@ def run_function(module: Module, name: str, arrays: Sequence[Array], symbols: Ma
             db.execute(db.control.insert_rows(program.dims_table, function.symbols, [row], STATE))
         for statement in function.statements:
             db.execute(statement.sql)
-        return [from_arrow(spec, db.arrow(db.control.read(spec.name, [c.name for c in spec.columns])), symbols)
-                for spec in function.outputs]  # fmt: skip
+        return [from_arrow(spec, db.read(spec), symbols) for spec in function.outputs]
 
 
 def check_everywhere(
