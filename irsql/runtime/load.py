@@ -149,7 +149,7 @@ def parameter_names(program: Program, checkpoint: Source) -> dict[str, str]:
 def fill(db: Driver, program: Program, weights: Weights, names: Mapping[str, str]) -> None:
     """Create and fill the stored relations in the attached database ``model``.
 
-    As many threads as the engine has writers, each with a connection of its own, take the relations in turn, the
+    As many threads as the engine has writers, several with a connection each, take the relations in turn, the
     largest first: one reads and packs while another writes, and the engine writes one stream of rows a connection.
     """
     for stored in program.stored:
@@ -158,7 +158,7 @@ def fill(db: Driver, program: Program, weights: Weights, names: Mapping[str, str
     turn, stop = threading.Lock(), threading.Event()
 
     def work() -> None:
-        with db.cursor() as connection:
+        with db.cursor() if db.writers > 1 else contextlib.nullcontext(db) as connection:
             while not stop.is_set():
                 with turn:
                     stored = next(jobs, None)

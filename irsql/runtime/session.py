@@ -366,7 +366,7 @@ class Model:
                 texts = c.step(self.program, function, sampler)
             else:
                 assert sampler is not None
-                texts = [c.members(), *c.draw(function, sampler), c.finish(sampler)]
+                texts = [*c.members(), *c.draw(function, sampler), c.finish(sampler)]
             self._plans[key] = [self.db.prepare(text) for text in texts]
         return self._plans[key]
 
@@ -394,7 +394,7 @@ class Model:
             raise UserError(f"{state} is a loaded model: give another file for the state")
         try:
             with db.transaction():
-                for statement in Segments(c).schema(self.program):
+                for statement in (*Segments(c).schema(self.program), *c.temporaries(self.program)):
                     db.execute(statement)
                 facts = dict(db.rows(c.read(META, ("key", "value"), STATE)))
                 if "model" not in facts:

@@ -23,6 +23,7 @@ from irsql.dialects.sql import ops as so
 from irsql.ir.core import IRError, Module
 from irsql.ir.printer import print_op
 from irsql.ir.target import Target, target_of
+from irsql.targets.control import empties
 from irsql.targets.emit import DIMS, FunctionEmitter, spec, table
 from irsql.targets.expressions import Emitter
 from irsql.targets.names import Names
@@ -31,7 +32,7 @@ from irsql.targets.program import ConstantData, LoadStep, Program, Stored
 if TYPE_CHECKING:
     from irsql.targets.driver import Driver
 
-BACKENDS = {"duckdb": "irsql.targets.duckdb_tables:DUCKDB"}
+BACKENDS = {"duckdb": "irsql.targets.duckdb_tables:DUCKDB", "sqlite": "irsql.targets.sqlite_tables:SQLITE"}
 """Targets of the project: name to where its :class:`Backend` is."""
 
 
@@ -96,7 +97,7 @@ def emit_program(module: Module, backend: Backend, steps: dict[str, tuple[LoadSt
     for name, func in module.functions.items():
         if name != "load":
             e = backend.emitter(backend.target.functions, table(DIMS))
-            functions[name] = FunctionEmitter(func, e, backend.target.dialect, names).run()
+            functions[name] = FunctionEmitter(func, e, backend.target.dialect, names, empties(backend.target)).run()
     text = print_op(load, locations=False) if load else ""
     digest = hashlib.sha256((text + repr(stored)).encode()).hexdigest()
     return Program(backend.target.name, backend.target.version, functions, tuple(stored), DIMS, digest, meta, constants)
@@ -123,7 +124,8 @@ def emit_sql(module: Module) -> dict[str, list[str]]:
     for name, func in module.functions.items():
         if name != "load":
             e = backend(target.name).emitter(target.functions, table(DIMS))
-            out[name] = [s.sql for s in FunctionEmitter(func, e, target.dialect, names).run().statements]
+            emitted = FunctionEmitter(func, e, target.dialect, names, empties(target)).run()
+            out[name] = [s.sql for s in emitted.statements]
     return out
 
 
