@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from irsql.frontend.weights import ModuleWeights
     from irsql.relations import Relations
 
+DEFAULT_TARGET = "duckdb"
+
 TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,merge-contractions,canonicalise,cse,"
        "fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")
 REL = ("convert-tir-to-rel,prune-columns,cse,dce,select-layout,apply-layout,tile-storage,sink-unpack,cancel-pack,"
@@ -176,7 +178,7 @@ class _LoadSteps(Instrument):
             self.steps, self.constants = load_steps(run.module.functions.get("load"), evaluate)
 
 
-def compile_module(module: Module, target: str = "duckdb", *, weights: Mapping[str, Any] | None = None,
+def compile_module(module: Module, target: str = DEFAULT_TARGET, *, weights: Mapping[str, Any] | None = None,
                    meta: Mapping[str, Any] | None = None, instruments: Sequence[Instrument] = (),
                    pipeline_text: str | None = None, keep_text: bool = False,
                    identity: Callable[[str], str] | None = None) -> Compilation:
@@ -250,7 +252,7 @@ def import_model(source: str | os.PathLike[str] | Any,
     return module, meta
 
 
-def compile_model(source: str | os.PathLike[str] | Any, target: str = "duckdb", *,
+def compile_model(source: str | os.PathLike[str] | Any, target: str = DEFAULT_TARGET, *,
                   capture: Literal["fused", "aten"] = "fused", instruments: Sequence[Instrument] = (),
                   pipeline_text: str | None = None, keep_text: bool = False) -> Compilation:
     """A causal language model as a program; no weight is read.
@@ -280,8 +282,8 @@ def compile_model(source: str | os.PathLike[str] | Any, target: str = "duckdb", 
                           keep_text=keep_text)
 
 
-def compile(module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, target: str = "duckdb",
-            dynamic_shapes: Any = None, dynamic: Any = None, pipeline: str | None = None,
+def compile(module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *,
+            target: str = DEFAULT_TARGET, dynamic_shapes: Any = None, dynamic: Any = None, pipeline: str | None = None,
             instruments: Sequence[Instrument] = (), dump_dir: str | os.PathLike[str] | None = None) -> Compiled:
     """Compile a module to SQL and load its weights into an in-memory database.
 
@@ -329,9 +331,10 @@ def compile(module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | N
                             dump_dir=dump_dir)
 
 
-def compile_captured(captured: Captured, weights: ModuleWeights, *, target: str = "duckdb", pipeline: str | None = None,
-                     instruments: Sequence[Instrument] = (), dump_dir: str | os.PathLike[str] | None = None,
-                     relations: Relations | None = None, identity: Callable[[str], str] | None = None) -> Compiled:
+def compile_captured(captured: Captured, weights: ModuleWeights, *, target: str = DEFAULT_TARGET,
+                     pipeline: str | None = None, instruments: Sequence[Instrument] = (),
+                     dump_dir: str | os.PathLike[str] | None = None, relations: Relations | None = None,
+                     identity: Callable[[str], str] | None = None) -> Compiled:
     """Compile a captured graph; the options are those of :func:`compile`.
 
     Parameters

@@ -43,14 +43,16 @@ class Compiled:
         self.program: Program = compilation.program
         self._stages, self._captured = compilation.stages, captured
         self._function = self.program.functions["forward"]
-        relations = relations or Relations()
+        relations = relations or Relations(self.program.target)
         relations.add(self.program, weights)
         weakref.finalize(self, relations.release, [s.table.name for s in self.program.stored])
         self._db = relations.db.cursor()
-        for spec in self._function.inputs:
-            self._db.execute(self._db.control.create_spec(spec))
+        control = self._db.control
+        for statement in (*(control.create_spec(spec) for spec in self._function.inputs),
+                          *control.temporaries(self.program)):  # fmt: skip
+            self._db.execute(statement)
         self._lock = threading.Lock()
-        self._plan = [self._db.prepare(s.sql) for s in self._function.statements]
+        self._plan = [self._db.prepare(text) for text in control.statements(self._function)]
 
     def __repr__(self) -> str:
         given = ", ".join(f"{spec.source}: {list(spec.extents)}" for spec in self._function.inputs)
@@ -115,8 +117,7 @@ class Compiled:
             self._fill_dims(symbols)
             for statement in self._plan:
                 self._db.execute(statement)
-        return iter([(spec, self._db.arrow(self._db.control.read(spec.name, [c.name for c in spec.columns])))
-                     for spec in self._function.outputs])  # fmt: skip
+        return iter([(spec, self._db.read(spec)) for spec in self._function.outputs])
 
     def accepts(self, tensors: Iterable[torch.Tensor]) -> bool:
         """Whether the module was compiled for tensors of these shapes."""
@@ -150,11 +151,8 @@ class Compiled:
 
     def _fill_dims(self, symbols: Mapping[str, int]) -> None:
         names = self._function.symbols
-        if not names:
-            return
-        control = self._db.control
-        self._db.execute(control.create_table(self.program.dims_table, [(n, "i64") for n in names], replace=True))
-        self._db.execute(control.insert_rows(self.program.dims_table, names, [[symbols[n] for n in names]]))
+        for statement in self._db.control.set_dims(self.program, {n: symbols[n] for n in names}) if names else ():
+            self._db.execute(statement)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray[Any, Any]:

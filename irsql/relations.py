@@ -11,8 +11,8 @@ import attrs
 
 from irsql.runtime.assemble import Weights
 from irsql.runtime.load import fill
+from irsql.targets.base import driver
 from irsql.targets.control import MODEL
-from irsql.targets.duckdb import DuckDB
 from irsql.targets.program import Program, Stored
 
 Identity = Callable[[str], str]
@@ -22,14 +22,19 @@ Identity = Callable[[str], str]
 class Relations:
     """An in-memory database whose stored relations belong to all the programs that use them.
 
+    Parameters
+    ----------
+    target
+        What the programs are compiled for.
+
     Attributes
     ----------
     db
         The connection; programs run on cursors of it.
     """
 
-    def __init__(self) -> None:
-        self.db = DuckDB()
+    def __init__(self, target: str) -> None:
+        self.db = driver(target)()
         self.db.attach(":memory:", MODEL)
         self._lock = threading.Lock()
         self._uses: Counter[str] = Counter()

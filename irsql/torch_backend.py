@@ -23,7 +23,7 @@ from torch._dynamo.convert_frame import compile_lock
 from torch._guards import tracing
 from torch.utils.weak import WeakIdKeyDictionary
 
-from irsql.compile import compile_captured
+from irsql.compile import DEFAULT_TARGET, compile_captured
 from irsql.compiled import Compiled
 from irsql.frontend.dynamo import DynamoGraph
 from irsql.frontend.dynamo_outputs import Outputs, key_of
@@ -98,10 +98,14 @@ def _warn_of_break(gm: torch.fx.GraphModule) -> None:
 _SHOWN: dict[Any, Any] = {}
 
 
+def relations(target: str = DEFAULT_TARGET) -> Relations:
+    """The stored relations of this process for a target."""
+    return _relations(target)
+
+
 @cache
-def relations() -> Relations:
-    """The stored relations of this process."""
-    return Relations()
+def _relations(target: str) -> Relations:
+    return Relations(target)
 
 
 @attrs.frozen
@@ -139,7 +143,7 @@ class _Graph:
                 options["dump_dir"] = Path(options["dump_dir"]) / f"graph{next(_COUNT)}"
                 options["dump_dir"].parent.mkdir(parents=True, exist_ok=True)
             compiled = compile_captured(
-                captured, ModuleWeights(module), relations=relations(),
+                captured, ModuleWeights(module), relations=relations(options.get("target", DEFAULT_TARGET)),
                 identity=lambda name: f"{_token(parameters[name])} {checksums[name]}", **options)  # fmt: skip
             self._variants.append(_Variant(compiled, numbers, checksums))
             return compiled

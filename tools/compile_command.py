@@ -42,6 +42,7 @@ def write_scripts(
     """
     if target is not None:
         api.check_target(target)
+        scripts.check_target(target)
     if not source.exists():
         raise UserError(f"there is no {source}: give a model folder or a loaded database")
     with ExitStack() as stack:
@@ -60,6 +61,7 @@ def write_scripts(
             if pipeline is not None:
                 raise UserError(f"{source} is compiled already: --pass-pipeline takes a model folder")
             model = stack.enter_context(api.load(source, target=target))
+            scripts.check_target(model.program.target)
             program, text = model.program, model.tokenizer_text
             content = scripts.from_database(model) if with_weights else None
             defaults = Defaults.of(model)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from irsql.targets import control
 from irsql.targets.control import END, SEGMENT, STATE
-from irsql.targets.duckdb import DuckDB
+from irsql.targets.driver import Driver
 from irsql.targets.program import Program
 from irsql.targets.segments import Segments
 
@@ -24,7 +24,7 @@ class Forks:
         Names the states.
     """
 
-    def __init__(self, db: DuckDB, program: Program) -> None:
+    def __init__(self, db: Driver, program: Program) -> None:
         self._db, self._sql = db, Segments(db.control)
         self._states = control.states(program)
 

@@ -27,19 +27,14 @@ from irsql.runtime import tokens
 from irsql.runtime.assemble import Array, Weights, tables
 from irsql.runtime.errors import UserError
 from irsql.runtime.template import ChatTemplate
+from irsql.targets.base import driver, driver_of
 from irsql.targets.control import META, MODEL, MODEL_TABLES, TABLES, VOCABULARY
-from irsql.targets.duckdb import UNCOMPRESSED, DuckDB, set_sql
+from irsql.targets.driver import Driver
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Program, Stored
 
 FORMAT = "2"
 """Format of a model database; the program inside has its own."""
-MEMORY_LIMIT = "384MB"
-"""What the engine may buffer while loading; the slices and their Arrow form come on top."""
-
-WRITERS = 2
-"""Threads that read, pack and insert; more of them would only add memory."""
-
 _GROUP = 4
 """Slices a transaction."""
 
@@ -118,28 +113,29 @@ def load(
     _check_space(target, program)
     names = parameter_names(program, checkpoint)
     partial = target.with_name(target.name + ".partial")
-    _discard(partial, say)
-    with DuckDB(memory_limit=MEMORY_LIMIT, temp_directory=f"{partial}.tmp") as db:
+    engine = driver(program.target)
+    _discard(partial, engine, say)
+    with engine.for_loading(partial) as db:
         try:
             db.attach(partial, MODEL)  # whoever holds it is writing it: it is not ours to remove
         except EngineError as error:
             raise UserError(f"{partial} cannot be written: {error}") from error
         with _removed_on_failure(db, partial):
-            with _bar(checkpoint, names, progress) as count:
+            with _bar(checkpoint, names, progress) as count, db.loading(MODEL):
                 fill(db, program, Counting(checkpoint, count), names)
             _write_control(db, program, checkpoint)
             db.detach(MODEL)
-            _publish(partial, target, force)
+            _publish(partial, target, force, engine)
     return target
 
 
 @contextlib.contextmanager
-def _removed_on_failure(db: DuckDB, partial: Path) -> Iterator[None]:
+def _removed_on_failure(db: Driver, partial: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
         db.close()
-        _remove(partial)
+        _remove(partial, type(db))
         raise
 
 
@@ -151,20 +147,19 @@ def parameter_names(program: Program, checkpoint: Source) -> dict[str, str]:
     return checkpoint.resolve(wanted, program.meta.get("tied"))
 
 
-def fill(db: DuckDB, program: Program, weights: Weights, names: Mapping[str, str]) -> None:
+def fill(db: Driver, program: Program, weights: Weights, names: Mapping[str, str]) -> None:
     """Create and fill the stored relations in the attached database ``model``.
 
-    Several threads, each with a connection of its own, take the relations in turn, the largest first: one reads and
-    packs while another writes, and the engine writes one stream of rows a connection.
+    As many threads as the engine has writers, several with a connection each, take the relations in turn, the
+    largest first: one reads and packs while another writes, and the engine writes one stream of rows a connection.
     """
-    db.execute(UNCOMPRESSED)
     for stored in program.stored:
         db.execute(db.control.create_spec(stored.table, MODEL))
     jobs = iter(sorted(program.stored, key=_elements, reverse=True))
     turn, stop = threading.Lock(), threading.Event()
 
     def work() -> None:
-        with db.cursor() as connection:
+        with db.cursor() if db.writers > 1 else contextlib.nullcontext(db) as connection:
             while not stop.is_set():
                 with turn:
                     stored = next(jobs, None)
@@ -178,9 +173,9 @@ def fill(db: DuckDB, program: Program, weights: Weights, names: Mapping[str, str
                     if stop.is_set():
                         return
 
-    with ThreadPoolExecutor(WRITERS) as pool:
+    with ThreadPoolExecutor(db.writers) as pool:
         try:
-            for done in as_completed([pool.submit(work) for _ in range(WRITERS)]):
+            for done in as_completed([pool.submit(work) for _ in range(db.writers)]):
                 done.result()
         except BaseException:
             stop.set()
@@ -224,9 +219,7 @@ def digest_of(facts: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
 
 
-def _write_control(db: DuckDB, program: Program, checkpoint: Source) -> None:
-    # Text compresses well, and nothing scans it.
-    db.execute(set_sql("force_compression", "auto"))
+def _write_control(db: Driver, program: Program, checkpoint: Source) -> None:
     content = control_tables(program, checkpoint)
     with db.transaction():
         for name in MODEL_TABLES:
@@ -302,34 +295,36 @@ def _check_space(target: Path, program: Program) -> None:
         raise UserError(f"{target.parent} has {free / 1e9:.1f} GB left, the model needs {needed / 1e9:.1f} GB")
 
 
-def _discard(partial: Path, say: Note) -> None:
+def _discard(partial: Path, engine: type[Driver], say: Note) -> None:
     """Make room for a new partial file: the rest of a killed load goes, one that is being written stays."""
     if not partial.exists():
-        _remove(partial)
+        _remove(partial, engine)
         return
-    with DuckDB() as db:
+    before = driver_of(partial)
+    with before() as db:
         try:
             db.attach(partial, MODEL)
         except EngineError as error:
             if "in use" in str(error):
                 raise UserError(f"another process is writing {partial}: wait for it to end") from error
     say(f"irsql: an earlier load into {partial.name.removesuffix('.partial')} was interrupted; starting again")
-    _remove(partial)
+    for one in {before, engine}:
+        _remove(partial, one)
 
 
-def _remove(partial: Path) -> None:
-    for suffix in ("", ".wal", ".wal.checkpoint", ".wal.recovery"):
+def _remove(partial: Path, engine: type[Driver]) -> None:
+    for suffix in ("", *engine.beside):
         Path(f"{partial}{suffix}").unlink(missing_ok=True)
     shutil.rmtree(f"{partial}.tmp", ignore_errors=True)
 
 
-def _publish(partial: Path, target: Path, force: bool) -> None:
+def _publish(partial: Path, target: Path, force: bool, engine: type[Driver]) -> None:
     """Give the finished file its name, after it is safely on disk."""
     with partial.open("rb") as stream:
         os.fsync(stream.fileno())
     check_free(target, force)
     os.replace(partial, target)
-    _remove(partial)
+    _remove(partial, engine)
     if os.name == "posix":
         folder = os.open(target.parent, os.O_RDONLY)
         try:

@@ -30,7 +30,7 @@ from irsql.runtime.errors import UserError
 from irsql.runtime.load import Source, control_tables, parameter_names
 from irsql.runtime.session import DEFAULT_CONTEXT, Model
 from irsql.runtime.settings import Settings
-from irsql.targets import duckdb
+from irsql.targets.base import driver
 from irsql.targets.control import (
     META,
     MODEL,
@@ -47,7 +47,7 @@ from irsql.targets.control import (
     VOCABULARY,
     states,
 )
-from irsql.targets.duckdb import DuckDB, attach_sql, detach_sql
+from irsql.targets.duckdb import UNCOMPRESSED, DuckDB, attach_sql, detach_sql
 from irsql.targets.program import Program
 from irsql.targets.prompts import Prompts
 from irsql.targets.segments import Segments
@@ -94,6 +94,19 @@ class Content:
     tables: Iterable[tuple[str, Iterable[pa.Table]]]
 
 
+def check_target(target: str) -> None:
+    """Whether scripts can be written for a target.
+
+    Raises
+    ------
+    UserError
+        If not.
+    """
+    engine = driver(target)
+    if not engine.scripts:
+        raise UserError(f"scripts are written for DuckDB only, not for {engine.title}: use irsql load and generate")
+
+
 def from_checkpoint(program: Program, checkpoint: Source) -> Content:
     """The tables of a model database, computed from a checkpoint."""
     names = parameter_names(program, checkpoint)
@@ -110,14 +123,16 @@ def from_checkpoint(program: Program, checkpoint: Source) -> Content:
 
 def from_database(model: Model) -> Content:
     """The tables of a loaded model."""
+    db = model.db
+    assert isinstance(db, DuckDB), "scripts are for DuckDB; `check_target` has said so"
     layout = [(s.table.name, [c.name for c in s.table.columns]) for s in model.program.stored]
     layout += [(name, [c for c, _ in TABLES[name]]) for name in MODEL_TABLES]
 
     def read(query: str) -> Iterator[pa.Table]:
-        for batch in model.db.batches(query, _BATCH_ROWS):
+        for batch in db.batches(query, _BATCH_ROWS):
             yield pa.Table.from_batches([batch])
 
-    batches = ((name, read(model.db.control.read(name, columns, MODEL))) for name, columns in layout)
+    batches = ((name, read(db.control.read(name, columns, MODEL))) for name, columns in layout)
     return Content(model.checkpoint, batches)
 
 
@@ -230,12 +245,13 @@ def _script(comment: str, statements: Sequence[str], bail: bool = False) -> str:
 
 
 def _step(statements: Sequence[str]) -> list[str]:
-    return [duckdb.BEGIN, *statements, duckdb.COMMIT]
+    c = DuckDB.control
+    return [c.begin_transaction, *statements, c.commit]
 
 
 def _load(program: Program) -> list[str]:
     c = DuckDB.control
-    out = [attach_sql("model.db", MODEL, read_only=False), duckdb.UNCOMPRESSED]
+    out = [attach_sql("model.db", MODEL, read_only=False), UNCOMPRESSED]
     layout = [(s.table.name, [(k.name, k.type) for k in s.table.columns]) for s in program.stored]
     # The facts that make the file a model go first and come last.
     out.append(c.create_table(META, TABLES[META], MODEL, replace=True))
@@ -251,7 +267,7 @@ def _prompt(program: Program, run: Run) -> list[str]:
     emptied = (TOKEN, SEQUENCE, SEGMENT, STOP, PROMPT, SETTING, *(s.name for s in states(program)))
     rows = [(0, pos, token) for pos, token in enumerate(run.prompt_ids)]
     prompt = c.insert_rows(PROMPT, ("seq", "pos", "id"), rows, STATE)
-    return [duckdb.BEGIN, *(c.delete(name, STATE) for name in emptied), *_defaults(run), prompt, duckdb.COMMIT]
+    return _step([*(c.delete(name, STATE) for name in emptied), *_defaults(run), prompt])
 
 
 def _defaults(run: Run) -> list[str]:

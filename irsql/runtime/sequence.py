@@ -94,7 +94,7 @@ class TokenSequence:
         db = self.model.db
         _, function = self.model._fresh[self.number]
         spec = control.output(self.model.program.functions[function], "logits")
-        table = db.arrow(db.control.read(spec.name, [c.name for c in spec.columns]))
+        table = db.read(spec)
         mine = table.filter(pc.call_function("equal", [table.column(spec.keys[0].name), self.number]))
         mine = mine.set_column(0, spec.keys[0].name, pa.array(np.zeros(mine.num_rows, np.int64)))
         return from_arrow(spec, mine, {"B": 1, "S": 1})[0]

@@ -23,8 +23,9 @@ from irsql.runtime.load import FORMAT, digest_of
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
 from irsql.runtime.template import ChatTemplate
+from irsql.targets.base import driver_of
 from irsql.targets.control import END, META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
-from irsql.targets.duckdb import DuckDB, Prepared
+from irsql.targets.driver import Driver
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Function, Program
 from irsql.targets.segments import Segments
@@ -55,7 +56,7 @@ class Model:
         Identify the weights, and weights and program together; a state database belongs to one of these.
     """
 
-    def __init__(self, db: DuckDB, path: Path, program: Program, facts: dict[str, str]) -> None:
+    def __init__(self, db: Driver, path: Path, program: Program, facts: dict[str, str]) -> None:
         self.db, self.path, self.program = db, path, program
         self.generation_config: dict[str, Any] = json.loads(facts.get("generation_config", "{}"))
         self.config: dict[str, Any] = json.loads(facts.get("config", "{}"))
@@ -69,7 +70,7 @@ class Model:
         self.forks = Forks(db, program)
         self._codec: tokens.TextCodec | None = None
         self._tokens: list[tokens.Token] | None = None
-        self._plans: dict[str, list[Prepared]] = {}
+        self._plans: dict[str, list[Any]] = {}
         self._selected: set[int] | None = None
         self._fresh: dict[int, tuple[int, str]] = {}
         self._stops: tuple[int, ...] | None = None
@@ -106,7 +107,7 @@ class Model:
         file = Path(path)
         if os.fspath(state) != ":memory:" and Path(state).exists() and file.exists() and Path(state).samefile(file):
             raise UserError(f"{file} is the model: give another file for the state")
-        db = DuckDB(threads, memory_limit, temp_directory)
+        db = driver_of(file)(threads, memory_limit, temp_directory)
         try:
             db.attach(file, MODEL, read_only=True)
             try:
@@ -356,7 +357,7 @@ class Model:
         one_each = all(end - s.length == 1 for s, end in ends.items())
         return "decode" if one_each and "decode" in self.program.functions else "prefill"
 
-    def _plan(self, name: str, run: bool, sampler: Function | None) -> list[Prepared]:
+    def _plan(self, name: str, run: bool, sampler: Function | None) -> list[Any]:
         """The statements of a step, parsed once."""
         key = f"{name}:{run}:{sampler.name if sampler else ''}"
         if key not in self._plans:
@@ -365,7 +366,7 @@ class Model:
                 texts = c.step(self.program, function, sampler)
             else:
                 assert sampler is not None
-                texts = [c.members(), *c.draw(function, sampler), c.finish(sampler)]
+                texts = [*c.members(), *c.draw(function, sampler), c.finish(sampler)]
             self._plans[key] = [self.db.prepare(text) for text in texts]
         return self._plans[key]
 
@@ -393,7 +394,7 @@ class Model:
             raise UserError(f"{state} is a loaded model: give another file for the state")
         try:
             with db.transaction():
-                for statement in Segments(c).schema(self.program):
+                for statement in (*Segments(c).schema(self.program), *c.temporaries(self.program)):
                     db.execute(statement)
                 facts = dict(db.rows(c.read(META, ("key", "value"), STATE)))
                 if "model" not in facts:
@@ -408,7 +409,7 @@ class Model:
             raise UserError(f"{state} holds sequences of another model: give another file for the state")
 
 
-def _facts(db: DuckDB, path: Path) -> dict[str, str]:
+def _facts(db: Driver, path: Path) -> dict[str, str]:
     if META not in db.tables(MODEL):
         raise UserError(f"{path} is a database, but not one that irsql loaded a model into")
     facts = dict(db.rows(db.control.read(META, ("key", "value"), MODEL)))

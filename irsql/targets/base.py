@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -22,15 +23,17 @@ from irsql.dialects.sql import ops as so
 from irsql.ir.core import IRError, Module
 from irsql.ir.printer import print_op
 from irsql.ir.target import Target, target_of
+from irsql.targets.control import empties
 from irsql.targets.emit import DIMS, FunctionEmitter, spec, table
 from irsql.targets.expressions import Emitter
 from irsql.targets.names import Names
 from irsql.targets.program import ConstantData, LoadStep, Program, Stored
 
-BACKENDS = {"duckdb": "irsql.targets.duckdb_tables:DUCKDB"}
+if TYPE_CHECKING:
+    from irsql.targets.driver import Driver
+
+BACKENDS = {"duckdb": "irsql.targets.duckdb_tables:DUCKDB", "sqlite": "irsql.targets.sqlite_tables:SQLITE"}
 """Targets of the project: name to where its :class:`Backend` is."""
-DRIVEN = ("duckdb",)
-"""sqlglot dialects that the runtime can execute; a target of any name may write one of them."""
 
 
 @attrs.frozen
@@ -43,10 +46,14 @@ class Backend:
         Capability and cost tables.
     emitter
         Expressions.
+    driver
+        Where its :class:`irsql.targets.driver.Driver` is, as ``module:Class``, imported when something runs; empty for
+        a target whose programs are text for the engine's own shell.
     """
 
     target: Target
     emitter: type[Emitter]
+    driver: str = ""
 
 
 def emit_program(module: Module, backend: Backend, steps: dict[str, tuple[LoadStep, ...]],
@@ -90,7 +97,7 @@ def emit_program(module: Module, backend: Backend, steps: dict[str, tuple[LoadSt
     for name, func in module.functions.items():
         if name != "load":
             e = backend.emitter(backend.target.functions, table(DIMS))
-            functions[name] = FunctionEmitter(func, e, backend.target.dialect, names).run()
+            functions[name] = FunctionEmitter(func, e, backend.target.dialect, names, empties(backend.target)).run()
     text = print_op(load, locations=False) if load else ""
     digest = hashlib.sha256((text + repr(stored)).encode()).hexdigest()
     return Program(backend.target.name, backend.target.version, functions, tuple(stored), DIMS, digest, meta, constants)
@@ -117,7 +124,8 @@ def emit_sql(module: Module) -> dict[str, list[str]]:
     for name, func in module.functions.items():
         if name != "load":
             e = backend(target.name).emitter(target.functions, table(DIMS))
-            out[name] = [s.sql for s in FunctionEmitter(func, e, target.dialect, names).run().statements]
+            emitted = FunctionEmitter(func, e, target.dialect, names, empties(target)).run()
+            out[name] = [s.sql for s in emitted.statements]
     return out
 
 
@@ -164,10 +172,46 @@ def runnable(name: str) -> Backend:
     Raises
     ------
     IRError
-        If there is no such target, or no driver for its dialect: its programs are text for its own shell.
+        If there is no such target, or no driver for it: its programs are text for its own shell.
     """
     found = backend(name)
-    if found.target.dialect not in DRIVEN:
-        raise IRError(f"the target {name!r} can be compiled for (irsql-opt --emit-sql) and not run: there is no driver "
-                      f"for the dialect {found.target.dialect or 'it names'}; there is one for {', '.join(DRIVEN)}")
+    if not found.driver:
+        raise IRError(f"the target {name!r} can be compiled for (irsql-opt --emit-sql) and not run: it names no driver")
     return found
+
+
+def driver(name: str) -> type[Driver]:
+    """The driver of the target called ``name``.
+
+    Raises
+    ------
+    IRError
+        If there is none, or its package does not hold what it declares.
+    """
+    from irsql.targets.driver import Driver
+
+    place = runnable(name).driver
+    module, _, attribute = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise IRError(f"the target {name!r} is driven by {place}, which cannot be imported: {error}") from error
+    if not isinstance(found, type) or not issubclass(found, Driver):
+        raise IRError(f"the target {name!r} is driven by {place}, which is no Driver")
+    return found
+
+
+def driver_of(path: str | os.PathLike[str]) -> type[Driver]:
+    """The driver whose engine wrote a file; that of the first target where none knows it."""
+    from irsql.targets.driver import HEAD
+
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(HEAD)
+    except OSError:
+        head = b""
+    first = driver(next(iter(BACKENDS)))
+    if not head or first.recognises(head):
+        return first
+    others = (driver(name) for name in backends() if backend(name).driver)
+    return next((d for d in others if d.recognises(head)), first)

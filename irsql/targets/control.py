@@ -22,10 +22,12 @@ irsql_setting       state     how the sequences that scripts start choose their 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import attrs
 from sqlglot import ErrorLevel, exp
 
+from irsql.ir.target import Target
 from irsql.targets.program import Column, Function, Program, TableSpec
 from irsql.targets.tables import split_type
 
@@ -68,6 +70,7 @@ MODEL_TABLES = (META, VOCABULARY)
 
 SEED_LIMIT, STREAM_LIMIT = 2**62, 2**50
 """The draw depends on all bits of seeds and streams below these."""
+STEP_COLUMNS = (("seq", "i64"), ("position", "i64"), ("length", "i64"), ("max_length", "i64"), *SETTINGS)
 
 _TYPES = {"i64": exp.DType.BIGINT, "f32": exp.DType.FLOAT, "f64": exp.DType.DOUBLE, "i1": exp.DType.BOOLEAN,
           "text": exp.DType.TEXT, "bytes": exp.DType.VARBINARY}  # fmt: skip
@@ -133,6 +136,14 @@ def _drawn_tokens() -> exp.Select:
         table(TOKEN, STATE, "t"), on=_and(_eq(col("seq", "t"), col("seq", "q")), behind), copy=False)  # fmt: skip
 
 
+def empties(target: Target) -> bool:
+    """Whether step tables are made once a connection and emptied before each step, instead of replaced.
+
+    A target says so in its options: ``{"step-tables": "emptied"}``.
+    """
+    return target.options.get("step-tables") == "emptied"
+
+
 @attrs.frozen
 class Control:
     """Writes the control statements of one dialect.
@@ -141,9 +152,17 @@ class Control:
     ----------
     dialect
         A sqlglot dialect.
+    emptied
+        See :func:`empties`.
     """
 
     dialect: str
+    emptied: bool = False
+    begin_transaction: ClassVar[str] = "BEGIN TRANSACTION"
+    commit: ClassVar[str] = "COMMIT"
+    rollback: ClassVar[str] = "ROLLBACK"
+    views_name_databases: ClassVar[bool] = True
+    """A view names the attached database of the tables it reads; else they are those beside it."""
 
     def text(self, node: exp.Expr) -> str:
         """The node as SQL."""
@@ -172,6 +191,30 @@ class Control:
         out = [self.create_table(t, TABLES[t], STATE, exists_ok=True) for t in STATE_TABLES]
         out += [self.create_spec(spec, STATE, exists_ok=True) for spec in states(program)]
         return out
+
+    def temporaries(self, program: Program) -> list[str]:
+        """The temporary tables of a connection, where statements do not create them."""
+        if not self.emptied:
+            return []
+        functions = program.functions.values()
+        specs = {spec.name: spec for f in functions for spec in (*f.inputs, *f.steps)}
+        out = [self.create_spec(spec, exists_ok=True) for spec in specs.values()]
+        symbols = sorted({s for f in functions for s in f.symbols})
+        if symbols:
+            out.append(self.create_table(program.dims_table, [(s, "i64") for s in symbols], exists_ok=True))
+        return [*out, self.create_table(STEP, STEP_COLUMNS, exists_ok=True)]
+
+    def statements(self, function: Function) -> list[str]:
+        """What computes a function, from its inputs to its results."""
+        out: list[str] = []
+        for s in function.statements:
+            out += [self.delete(s.table), s.sql] if self.emptied and s.kind != "append" else [s.sql]
+        return out
+
+    def set_dims(self, program: Program, values: Mapping[str, int]) -> list[str]:
+        """Fill the table of the symbols with numbers."""
+        row = [_named(exp.Cast(this=exp.convert(v), to=sql_type("i64")), s) for s, v in values.items()]
+        return self._temporary(program.dims_table, exp.select(*row, copy=False))
 
     # -- which model -----------------------------------------------------------------------------------
     def require_fact(self, key: str, value: str, problem: str) -> str:
@@ -208,7 +251,8 @@ class Control:
 
     def _fail_where(self, condition: exp.Expr, problem: str) -> str:
         fail = exp.Anonymous(this="ERROR", expressions=[exp.Literal.string(problem)])
-        return self._temporary(CHECK, exp.select(_named(fail, "problem"), copy=False).where(condition, copy=False))
+        query = exp.select(_named(fail, "problem"), copy=False).where(condition, copy=False)
+        return self._replace(CHECK, query)
 
     # -- filling and reading ---------------------------------------------------------------------------
     def insert(self, table_name: str, columns: Sequence[str], catalog: str | None = None) -> str:
@@ -275,18 +319,18 @@ class Control:
         rows = _live_tokens()
         rows.where(exp.GTE(this=col("pos", "t"), expression=col("length", "q")), copy=False)
         within = exp.Sub(this=col("pos", "t"), expression=col("length", "q"))
-        out = [self.members()]
+        out = self.members()
         for source, value in (("ids", "id"), ("positions", "pos")):
             spec = function_input(function, source)
-            out.append(self._fill(spec, rows.copy(), [col("seq", "t"), within.copy(), col(value, "t")]))
+            out += self._fill(spec, rows.copy(), [col("seq", "t"), within.copy(), col(value, "t")])
         last = exp.select(copy=False).from_(table(ids.name), copy=False).group_by(col(ids.keys[0].name), copy=False)
         newest = _max(col(ids.keys[1].name))
-        out.append(self._fill(function_input(function, "last"), last, [col(ids.keys[0].name), newest]))
+        out += self._fill(function_input(function, "last"), last, [col(ids.keys[0].name), newest])
         if function.symbols:
             out += self._dims(program, function)
         return out
 
-    def members(self) -> str:
+    def members(self) -> list[str]:
         """Note which sequences take part in the step, where it ends, and their settings."""
         newest = _named(_plus_one(_max(col("pos", "t"))), "position")
         settings = [_named(_max(col(c, "q")), c) for c in ("length", "max_length", *(name for name, _ in SETTINGS))]
@@ -308,25 +352,25 @@ class Control:
         values = [_cast(exp.Coalesce(this=known[s], expressions=[exp.Literal.number(0)]), Column(s, "i64"))
                   for s in function.symbols]  # fmt: skip
         query = exp.select(*values, copy=False).from_(table(STEP), copy=False)
-        return [self._temporary(program.dims_table, query)]
+        return self._temporary(program.dims_table, query)
 
     def sample_inputs(self, sample: Function, logits: TableSpec) -> list[str]:
         """Fill the inputs of ``sample`` from the logits of the step and the sequences' own settings."""
-        out = []
+        out: list[str] = []
         wanted = function_input(sample, "logits")
         if wanted.name != logits.name:
             query = exp.select(copy=False).from_(table(logits.name), copy=False)
-            out.append(self._fill(wanted, query, [col(c.name) for c in logits.columns]))
+            out += self._fill(wanted, query, [col(c.name) for c in logits.columns])
         for spec in sample.inputs:
             if spec.source == "penalty":
-                out.append(self._penalties(spec, logits))
+                out += self._penalties(spec, logits)
             elif spec.source != "logits":
                 column = "stream" if spec.source == "sequence" else spec.source
                 query = exp.select(copy=False).from_(table(STEP), copy=False)
-                out.append(self._fill(spec, query, [col("seq"), col(column)]))
+                out += self._fill(spec, query, [col("seq"), col(column)])
         return out
 
-    def _penalties(self, spec: TableSpec, logits: TableSpec) -> str:
+    def _penalties(self, spec: TableSpec, logits: TableSpec) -> list[str]:
         """The sequence's repetition penalty for every id it has had, 1 for the others: a row a logit."""
         seq, token = (key.name for key in logits.keys)
         had = exp.select(col("seq", "t"), col("id", "t"), col("repetition_penalty", "q"), copy=False).from_(
@@ -370,14 +414,14 @@ class Control:
 
     def step(self, program: Program, function: Function, sampler: Function | None) -> list[str]:
         """All statements of one step, without its transaction; no id is drawn without a sampler."""
-        out = [*self.begin(program, function), *(s.sql for s in function.statements)]
+        out = [*self.begin(program, function), *self.statements(function)]
         if sampler is not None:
             out += self.draw(function, sampler)
         return [*out, self.finish(sampler)]
 
     def draw(self, function: Function, sampler: Function) -> list[str]:
         """Draw from the logits that ``function`` left, and append the ids."""
-        return [*self.sample_inputs(sampler, output(function, "logits")), *(s.sql for s in sampler.statements),
+        return [*self.sample_inputs(sampler, output(function, "logits")), *self.statements(sampler),
                 self.append_drawn(sampler)]  # fmt: skip
 
     def text_view(self, has_text: bool) -> str:
@@ -409,11 +453,17 @@ class Control:
         source = exp.Subquery(this=each, alias=exp.TableAlias(this=name("s")))
         return exp.select(col("seq"), text, copy=False).from_(source, copy=False)
 
-    def _temporary(self, table_name: str, query: exp.Expr) -> str:
+    def _temporary(self, table_name: str, query: exp.Select) -> list[str]:
+        """Fill a temporary table with the rows of a query."""
+        if not self.emptied:
+            return [self._replace(table_name, query)]
+        return [self.delete(table_name), self._insert(table_name, query.named_selects, query, None)]
+
+    def _replace(self, table_name: str, query: exp.Expr) -> str:
         return self.text(exp.Create(this=table(table_name), kind="TABLE", replace=True, expression=query,
                                     properties=exp.Properties(expressions=[exp.TemporaryProperty()])))  # fmt: skip
 
-    def _fill(self, spec: TableSpec, query: exp.Select, values: Sequence[exp.Expr]) -> str:
+    def _fill(self, spec: TableSpec, query: exp.Select, values: Sequence[exp.Expr]) -> list[str]:
         columns = [_cast(v, c) for v, c in zip(values, spec.columns, strict=True)]
         return self._temporary(spec.name, query.select(*columns, copy=False))
 

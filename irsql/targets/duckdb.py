@@ -11,30 +11,24 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import duckdb
 import pyarrow as pa
 
 from irsql.targets.control import Control
+from irsql.targets.driver import Driver, literal, quoted
 from irsql.targets.errors import EngineError
+from irsql.targets.program import TableSpec
 
 STORAGE_VERSION = "v1.5.0"
 ROW_GROUP_SIZE = 2048
+LOADING_LIMIT = "384MB"
+"""What the engine may buffer while loading; the slices and their Arrow form come on top."""
 _BATCH = "irsql_batch"
 
 Prepared: TypeAlias = "str | duckdb.Statement"
 """A statement: text, or what :meth:`DuckDB.prepare` made of it."""
-
-
-def quoted(identifier: str) -> str:
-    """An identifier in double quotes."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A string in single quotes."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def attach_sql(path: str, catalog: str, read_only: bool, new: bool = True) -> str:
@@ -60,32 +54,17 @@ def set_sql(option: str, value: str | int | bool) -> str:
     return f"SET {option} = {str(value).lower()}"
 
 
-BEGIN, COMMIT, ROLLBACK = "BEGIN TRANSACTION", "COMMIT", "ROLLBACK"
 UNCOMPRESSED = set_sql("force_compression", "uncompressed")
 
 
-class DuckDB:
-    """An open connection.
+class DuckDB(Driver):
+    """An open connection; see :class:`irsql.targets.driver.Driver`."""
 
-    Parameters
-    ----------
-    threads
-        Number of threads; all cores by default.
-    memory_limit
-        Most memory the engine's buffers may take, such as ``4GB``; it is not a hard limit.
-    temp_directory
-        Where the engine puts what does not fit.
-
-    Attributes
-    ----------
-    control
-        Writes control statements in this dialect.
-    closed
-        Whether the connection has been closed.
-    """
-
-    name = "duckdb"
+    name, title = "duckdb", "DuckDB"
     control = Control("duckdb")
+    writers = 2  # more would only add memory
+    scripts = True
+    beside = (".wal", ".wal.checkpoint", ".wal.recovery")
 
     def __init__(
         self,
@@ -109,12 +88,22 @@ class DuckDB:
             self._connection.close()
             raise
 
+    @classmethod
+    def for_loading(cls, partial: str | os.PathLike[str]) -> Self:
+        """A connection that spills into ``PARTIAL.tmp``."""
+        return cls(memory_limit=LOADING_LIMIT, temp_directory=f"{os.fspath(partial)}.tmp")
+
+    @classmethod
+    def recognises(cls, head: bytes) -> bool:
+        """By the magic bytes behind the checksum of the first block."""
+        return head[8:12] == b"DUCK"
+
     @property
     def version(self) -> str:
         """The engine's version."""
         return duckdb.__version__
 
-    def cursor(self) -> DuckDB:
+    def cursor(self) -> Self:
         """Another connection to the same databases, for another thread."""
         other = object.__new__(type(self))
         other._connection, other.closed, other._within = self._connection.cursor(), False, False
@@ -124,12 +113,6 @@ class DuckDB:
         """Close the connection; databases attached to it are closed too."""
         self.closed = True
         self._connection.close()
-
-    def __enter__(self) -> DuckDB:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # -- databases -------------------------------------------------------------------------------------
     def attach(self, path: str | os.PathLike[str], catalog: str, *, read_only: bool = False) -> None:
@@ -152,9 +135,15 @@ class DuckDB:
         """Detach a database; what its log holds goes into the file."""
         self.execute(detach_sql(catalog))
 
-    def tables(self, catalog: str) -> set[str]:
-        """The names of the tables of an attached database."""
-        return {row[0] for row in self.rows(self.control.table_names(catalog))}
+    @contextmanager
+    def loading(self, catalog: str) -> Iterator[None]:
+        """Write without compression; what comes after, text, is compressed again."""
+        self.execute(UNCOMPRESSED)
+        try:
+            yield
+        finally:
+            if not self.closed:
+                self.execute(set_sql("force_compression", "auto"))
 
     # -- statements ------------------------------------------------------------------------------------
     def prepare(self, sql: str) -> duckdb.Statement:
@@ -183,6 +172,10 @@ class DuckDB:
         with _errors():
             return self._connection.sql(query).to_arrow_table()
 
+    def read(self, spec: TableSpec, catalog: str | None = None) -> pa.Table:
+        """All rows of a table of a program."""
+        return self.arrow(self.control.read(spec.name, [c.name for c in spec.columns], catalog))
+
     def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
         """Run a query and give its result in batches of about so many rows."""
         with _errors():
@@ -197,24 +190,10 @@ class DuckDB:
             with suppress(duckdb.Error):  # after an error the transaction is over; the name is taken anew next time
                 self._connection.unregister(_BATCH)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing of what is run inside, also when it is interrupted; one inside another is part of it."""
-        if self._within:
-            yield
-            return
-        self._within = True
-        try:  # around BEGIN and COMMIT too: a signal may come right after the engine has done either
-            self.execute(BEGIN)
-            yield
-            self.execute(COMMIT)
-        except BaseException:
-            # It fails where none is open: the engine has rolled back or committed already, or the connection is gone.
-            with suppress(duckdb.Error):
-                self._connection.execute(ROLLBACK)
-            raise
-        finally:
-            self._within = False
+    def _roll_back(self) -> None:
+        # It fails where none is open: the engine has rolled back or committed already, or the connection is gone.
+        with suppress(duckdb.Error):
+            self._connection.execute(self.control.rollback)
 
     def _run(self, statement: Prepared, parameters: Sequence[Any] | None) -> duckdb.DuckDBPyConnection:
         with _errors():

@@ -30,7 +30,8 @@ TARGET = Target(
     ),
     functions={"exp": "EXP", "log": "LN", "sqrt": "SQRT", "sin": "SIN", "cos": "COS", "tanh": "TANH", "abs": "ABS",
                "floor": "FLOOR", "ceil": "CEIL", "trunc": "TRUNC", "round": "ROUND_EVEN", "sign": "SIGN",
-               "isnan": "ISNAN", "rsqrt": "SQRT", "pow": "POWER", "dot.list": "LIST_INNER_PRODUCT",
+               "isnan": "ISNAN", "rsqrt": "SQRT", "pow": "POWER", "argmax": "ARG_MAX", "argmin": "ARG_MIN",
+               "dot.list": "LIST_INNER_PRODUCT",
                "dot.array": "ARRAY_INNER_PRODUCT"},
     limits=Limits(max_columns=1000, max_expression_depth=64, max_identifier_bytes=63),
     costs=Costs(machine="2-core x86-64, 2.6 GHz", date="2026-11-23", mac_ns={"list": 1.25, "array": 1.7}, byte_ns=0.14,
@@ -41,4 +42,4 @@ TARGET = Target(
                            integer_division="truncates", mod_sign="dividend", division_by_zero="ieee"),
 )
 
-DUCKDB = Backend(TARGET, Emitter)
+DUCKDB = Backend(TARGET, Emitter, "irsql.targets.duckdb:DuckDB")

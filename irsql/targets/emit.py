@@ -19,7 +19,7 @@ from irsql.ir.attributes import I64, ScalarType, Type
 from irsql.ir.core import Func, IRError, Op, Return, Value
 from irsql.ir.dims import Dim
 from irsql.targets import packing
-from irsql.targets.expressions import Columns, Emitter, column, number
+from irsql.targets.expressions import Columns, Emitter, column, number, union_all
 from irsql.targets.names import Names, view_of
 from irsql.targets.program import Column, Function, Part, Statement, TableSpec
 
@@ -72,12 +72,15 @@ class FunctionEmitter:
         sqlglot dialect to write.
     names
         Table names of the whole program.
+    emptied
+        Step tables are there already, and empty when they are filled; see :func:`irsql.targets.control.empties`.
     """
 
     func: Func
     e: Emitter
     dialect: str
     names: Names
+    emptied: bool = False
     tables: dict[Value, exp.Table] = attrs.field(factory=dict)
     latest: dict[str, Value] = attrs.field(factory=dict)
     appended: dict[str, str] = attrs.field(factory=dict)
@@ -112,9 +115,8 @@ class FunctionEmitter:
         for op in self.func.block.ops:
             if isinstance(op, so.Materialise):
                 name = self.names.mangle(f"{self.func.sym_name}.{op.table}")
-                create = exp.Create(this=table(name), kind="TABLE", replace=True, expression=self._query(op.x),
-                                    properties=exp.Properties(expressions=[exp.TemporaryProperty()]))
-                statements.append(Statement(self._text(create), "step", name, op.loc.scope, tuple(self.reads)))
+                text = self._text(self._fill(name, rel(op.result), self._query(op.x)))
+                statements.append(Statement(text, "step", name, op.loc.scope, tuple(self.reads)))
                 self.tables[op.result] = table(name)
                 steps.append(spec(name, op.table, rel(op.result)))
             elif isinstance(op, so.Append):
@@ -142,6 +144,14 @@ class FunctionEmitter:
         return Function(self.func.sym_name, tuple(inputs), tuple(states), tuple(steps), tuple(outputs),
                         tuple(statements), tuple(used), ranges)
 
+    def _fill(self, name: str, type_: RelType, query: exp.Query) -> exp.Expr:
+        """The statement that computes a step table."""
+        if self.emptied:
+            columns = [exp.to_identifier(c, quoted=True) for c in type_.columns]
+            return exp.Insert(this=exp.Schema(this=table(name), expressions=columns), expression=query)
+        return exp.Create(this=table(name), kind="TABLE", replace=True, expression=query,
+                          properties=exp.Properties(expressions=[exp.TemporaryProperty()]))
+
     def _text(self, node: exp.Expr) -> str:
         return node.sql(dialect=self.dialect, unsupported_level=ErrorLevel.RAISE, copy=False)
 
@@ -160,7 +170,7 @@ class FunctionEmitter:
             query = self._op(value, names)
             alias = exp.TableAlias(this=exp.to_identifier(name, quoted=True))
             readers = sum(1 for user, _ in value.uses if user.result in reached or user.result is root)
-            ctes.append(exp.CTE(this=query, alias=alias, materialized=True if readers > 1 else None))
+            ctes.append(exp.CTE(this=query, alias=alias, materialized=self.e.materialised(value, readers) or None))
             names[value] = name
         body = self._op(root, names) if root in reached else self._all_of(root)
         if ctes:
@@ -222,7 +232,7 @@ class FunctionEmitter:
         if isinstance(op, so.Range):
             return self._range(rel(value))
         if isinstance(op, so.Unpack):
-            return packing.unpack(self.e, op, self._source(op.x, names, "a0"))
+            return self.e.unpack(op, self._source(op.x, names, "a0"))
         assert isinstance(op, Op)
         raise IRError(f"{op.name} has no SQL form here", op)
 
@@ -231,22 +241,20 @@ class FunctionEmitter:
         flat = op.value.array.reshape(-1)
         element = t.values[0].type
         shape = op.value.array.shape
-        queries: list[exp.Select] = []
+        rows: list[list[exp.Expr]] = []
         for n in range(flat.size):
             index: list[int] = []
             rest = n
             for extent in reversed(shape):
                 index.insert(0, rest % extent)
                 rest //= extent
-            cells = [self.e.cast(number(i), I64) for i in index] + [self.e.constant(flat[n].item(), element)]
-            queries.append(exp.Select(expressions=[exp.alias_(c, name, quoted=True) for c, name in
-                                                   zip(cells, t.columns, strict=True)]))
-        if not queries:
+            rows.append([*(self.e.cast(number(i), I64) for i in index), self.e.constant(flat[n].item(), element)])
+        if not rows:
             empty = [self.e.cast(exp.Null(), t.column_type(c)) for c in t.columns]
             query = exp.Select(expressions=[exp.alias_(c, n, quoted=True)
                                             for c, n in zip(empty, t.columns, strict=True)])
             return query.where(exp.false(), copy=False)
-        return union_all(queries)
+        return self.e.rows(rows, list(t.columns))
 
     def _range(self, t: RelType) -> exp.Select:
         if not t.keys:
@@ -254,8 +262,7 @@ class FunctionEmitter:
         out = exp.Select(expressions=[exp.alias_(column(k.name, f"a{i}"), k.name, quoted=True)
                                       for i, k in enumerate(t.keys)])
         for i, k in enumerate(t.keys):
-            indices = exp.alias_(self.e.count_to(k.extent), k.name, quoted=True)
-            sub = exp.Subquery(this=exp.Select(expressions=[indices]),
+            sub = exp.Subquery(this=self.e.count_to(k.extent, k.name),
                                alias=exp.TableAlias(this=exp.to_identifier(f"a{i}", quoted=True)))
             if i == 0:
                 out.set("from_", exp.From(this=sub))
@@ -314,16 +321,6 @@ class FunctionEmitter:
         rest = _conjunction(self.e.value(c, read) for c in pending)
         if rest is not None:
             out.set("where", exp.Where(this=rest))
-
-
-def union_all(queries: list[exp.Select]) -> exp.Query:
-    """``UNION ALL`` of queries, as a balanced tree."""
-    level: list[exp.Query] = list(queries)
-    while len(level) > 1:
-        odd = [level[-1]] if len(level) % 2 else []
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [*(exp.Union(this=a, expression=b, distinct=False) for a, b in pairs), *odd]
-    return level[0]
 
 
 def _conjunction(conditions: Iterable[exp.Expr]) -> exp.Expr | None:

@@ -12,6 +12,7 @@ import numpy as np
 from sqlglot import exp
 
 from irsql.dialects import expr as ex
+from irsql.dialects.sql import ops as so
 from irsql.ir.attributes import ScalarType, Type
 from irsql.ir.core import IRError, Op, Value
 from irsql.ir.dims import Dim, SymDim
@@ -40,6 +41,16 @@ def number(value: int) -> exp.Expr:
 def infix(cls: type[exp.Expr], a: exp.Expr, b: exp.Expr) -> exp.Expr:
     """A parenthesised binary operator."""
     return exp.Paren(this=cls(this=a, expression=b))
+
+
+def union_all(queries: list[exp.Select]) -> exp.Query:
+    """``UNION ALL`` of queries, as a balanced tree."""
+    level: list[exp.Query] = list(queries)
+    while len(level) > 1:
+        odd = [level[-1]] if len(level) % 2 else []
+        pairs = zip(level[::2], level[1::2], strict=False)
+        level = [*(exp.Union(this=a, expression=b, distinct=False) for a, b in pairs), *odd]
+    return level[0]
 
 
 class Emitter:
@@ -230,7 +241,7 @@ class Emitter:
             # the order value and, among equals, the lowest index
             key = sub(op.rest[0])
             tie = exp.Neg(this=key.copy()) if op.kind == "argmax" else key.copy()
-            return call("ARG_MAX" if op.kind == "argmax" else "ARG_MIN", key, call("ROW", x, tie))
+            return call(self.native(op, op.kind), key, call("ROW", x, tie))
         if op.kind == "count":
             return exp.Count(this=exp.Star())
         out = call({"sum": "SUM", "max": "MAX", "min": "MIN", "first": "FIRST"}[op.kind], x)
@@ -264,9 +275,15 @@ class Emitter:
         """Element ``position`` (from 0)."""
         return call("LIST_EXTRACT", lane, number(position + 1))
 
-    def count_to(self, extent: Dim) -> exp.Expr:
-        """The integers from 0 to below ``extent``, one a row."""
-        return self.unnest(call("RANGE", number(0), self.dim(extent)))
+    def count_to(self, extent: Dim, name: str) -> exp.Select:
+        """The integers from 0 to below ``extent``, one a row of the column ``name``."""
+        indices = self.unnest(call("RANGE", number(0), self.dim(extent)))
+        return exp.Select(expressions=[exp.alias_(indices, name, quoted=True)])
+
+    def rows(self, rows: list[list[exp.Expr]], names: list[str]) -> exp.Query:
+        """Constant rows, at least one."""
+        return union_all([exp.Select(expressions=[exp.alias_(c, n, quoted=True)
+                                                  for c, n in zip(cells, names, strict=True)]) for cells in rows])
 
     def indices(self, count: int) -> exp.Expr:
         """The list of integers from 0 to below ``count``."""
@@ -279,3 +296,13 @@ class Emitter:
     def list_of(self, items: list[exp.Expr]) -> exp.Expr:
         """A list of scalars or lanes."""
         return call("LIST_VALUE", *items)
+
+    def materialised(self, value: Value, readers: int) -> bool:
+        """Whether a common table expression with so many readers is to be computed once, as a table."""
+        return readers > 1
+
+    def unpack(self, op: so.Unpack, source: exp.Expr) -> exp.Select:
+        """The scalar rows of the tiles in a FROM item."""
+        from irsql.targets import packing  # which writes its lanes with an emitter
+
+        return packing.unpack(self, op, source)

@@ -51,8 +51,9 @@ class Segments:
             exp.EQ(this=col(sequence, "k"), expression=col("segment", "l")),
             exp.GTE(this=col(position, "k"), expression=col("low", "l")),
             exp.LT(this=col(position, "k"), expression=col("high", "l")), copy=False)  # fmt: skip
-        query = exp.select(*columns, copy=False).from_(table(spec.name, STATE, "k"), copy=False).join(
-            table(SEGMENT, STATE, "l"), on=visible, copy=False)  # fmt: skip
+        home = STATE if self.control.views_name_databases else None
+        query = exp.select(*columns, copy=False).from_(table(spec.name, home, "k"), copy=False).join(
+            table(SEGMENT, home, "l"), on=visible, copy=False)  # fmt: skip
         return self.control.text(exp.Create(this=table(view_of(spec.name), STATE), kind="VIEW", exists=True,
                                             expression=query))  # fmt: skip
 

@@ -71,6 +71,8 @@ def _rule(op: Op, target: Target, intervals: Intervals) -> Rule | None:
             if intervals.of(op.rhs)[0] > 0:
                 return _quotient_by_positive if op.kind == "floordiv" else _rest_by_positive
             return _floored_quotient if op.kind == "floordiv" else _floored_rest
+        if op.kind == "div" and _is_float(op.result) and target.contract.division_by_zero != "ieee":
+            return None if _is_guarded(op) else _ieee_quotient
         return None
     assert isinstance(op, ex.Unary)
     if op.kind in ROUNDING and not _is_float(op.x):
@@ -92,6 +94,27 @@ def _truncates(op: ex.Binary, target: Target, intervals: Intervals) -> bool:
     contract = target.contract
     native = contract.integer_division == "floors" if op.kind == "floordiv" else contract.mod_sign == "divisor"
     return not native and (intervals.of(op.lhs)[0] < 0 or intervals.of(op.rhs)[0] < 0)
+
+
+def _is_guarded(op: ex.Binary) -> bool:
+    """The divisor is a constant that is not 0, or :func:`_ieee_quotient` asks first whether it is 0."""
+    divisor = op.rhs.owner
+    return (isinstance(divisor, ex.Constant) and bool(divisor.value)) or any(
+        isinstance(user, ex.Select) and user.on_false is op.result and _asks(user.condition, op.rhs)
+        for user in op.result.users())
+
+
+def _asks(condition: Value, x: Value) -> bool:
+    test = condition.owner
+    return (isinstance(test, ex.Compare) and test.kind == "eq" and test.lhs is x
+            and isinstance(test.rhs.owner, ex.Constant) and test.rhs.owner.value == 0)
+
+
+def _ieee_quotient(e: ex.Exprs, args: list[Value]) -> Value:
+    """Infinity, or NaN for 0, where the divisor is 0 (never -0: such an engine has none)."""
+    a, b = args
+    zero = e.compare("eq", b, e.const(0.0, b.type))
+    return e.select(zero, e.binary("mul", a, e.const(float("inf"), a.type)), e.binary("div", a, b))
 
 
 def _rest_and_quotient(e: ex.Exprs, a: Value, b: Value) -> tuple[Value, Value, Value]:

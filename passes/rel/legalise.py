@@ -21,6 +21,7 @@ from irsql.ir.passes import Pass, PassContext
 from irsql.ir.semantics import symbol_ranges
 from irsql.ir.target import Target
 from irsql.passes.rel import _functions
+from irsql.passes.rel._extremes import lower_extremes
 from irsql.passes.rel._intervals import Intervals
 from irsql.passes.rel._limits import Bounds, depth_of, fit
 from irsql.passes.rel._widen import widen
@@ -50,6 +51,9 @@ class Legalise(Pass):
             if func.sym_name == "load":
                 continue  # the loader computes it, no engine
             problems += _scalar_functions(func, target)
+            for op in list(func.block.ops):
+                if isinstance(op, ro.Aggregate):
+                    ctx.statistic("extremes lowered", int(lower_extremes(op, target)))
             for op in list(func.block.ops):
                 if isinstance(op, ro.Project | ro.Aggregate):
                     ctx.statistic("projections added", fit(op, bounds))

@@ -1,4 +1,4 @@
-"""A module on its whole way: eager PyTorch, the interpreter of every stage asked for, and DuckDB."""
+"""A module on its whole way: eager PyTorch, the interpreter of every stage asked for, and an engine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from irsql.ir.core import Module
 from irsql.ir.interp import Array, Interpreter
 from irsql.ir.parser import parse_module
 from irsql.ir.verifier import verify
+from irsql.targets.base import driver
 from irsql.targets.control import MODEL, STATE
-from irsql.targets.duckdb import DuckDB
 from irsql.targets.tables import from_arrow, to_arrow
 from tests.models.importing import bind, compare
 
@@ -40,24 +40,23 @@ def interpret(module: Module, weights: Mapping[str, Array], args: Sequence[Array
     return adapter.decode_results(forward, results, symbols)
 
 
-def run_function(module: Module, name: str, arrays: Sequence[Array], symbols: Mapping[str, int]) -> list[Array]:
-    """One function of a tir module on DuckDB: dense arrays in and out. The module is compiled in place."""
-    program = compile_module(module).program
+def run_function(module: Module, name: str, arrays: Sequence[Array], symbols: Mapping[str, int],
+                 target: str = "duckdb") -> list[Array]:
+    """One function of a tir module on an engine: dense arrays in and out. The module is compiled in place."""
+    program = compile_module(module, target).program
     function = program.functions[name]
-    with DuckDB() as db:
+    with driver(target)() as db:
         for catalog in (MODEL, STATE):
             db.attach(":memory:", catalog)
+        for statement in db.control.temporaries(program):
+            db.execute(statement)
         for spec, array in zip(function.inputs, arrays, strict=True):
-            db.execute(db.control.create_spec(spec))
+            db.execute(db.control.create_spec(spec, exists_ok=True))
             db.insert(spec.name, to_arrow(spec, array))
-        if function.symbols:
-            db.execute(db.control.create_table(program.dims_table, [(s, "i64") for s in function.symbols], STATE))
-            row = [symbols[s] for s in function.symbols]
-            db.execute(db.control.insert_rows(program.dims_table, function.symbols, [row], STATE))
-        for statement in function.statements:
-            db.execute(statement.sql)
-        return [from_arrow(spec, db.arrow(db.control.read(spec.name, [c.name for c in spec.columns])), symbols)
-                for spec in function.outputs]  # fmt: skip
+        dims = db.control.set_dims(program, {s: symbols[s] for s in function.symbols}) if function.symbols else ()
+        for statement in (*dims, *db.control.statements(function)):
+            db.execute(statement)
+        return [from_arrow(spec, db.read(spec), symbols) for spec in function.outputs]
 
 
 def check_everywhere(
@@ -69,8 +68,9 @@ def check_everywhere(
     stages: Sequence[str] = ("sql",),
     tolerance: float = 5e-6,
     least: float = 1e-30,
+    target: str = "duckdb",
 ) -> None:
-    """Compile ``source`` and compare DuckDB and the interpreters of ``stages`` with eager on ``args`` and ``others``.
+    """Compile ``source`` and compare a target and the interpreters of ``stages`` with eager on ``args`` and ``others``.
 
     The error of floats is relative to the largest of the result, or to ``least`` where that is more.
 
@@ -83,7 +83,7 @@ def check_everywhere(
     imported = import_captured(captured)
     weights = ModuleWeights(source)
     arrays = {name: weights.read(name) for name in weights}
-    compilation = compile_module(imported, weights=arrays, keep_text=True)
+    compilation = compile_module(imported, target, weights=arrays, keep_text=True)
     compiled = Compiled(compilation, captured, weights)
     modules = {stage: parse_module(compilation.stages[stage]) for stage in dict.fromkeys(("tir", *stages))}
     for stage in stages:
@@ -97,7 +97,7 @@ def check_everywhere(
         for stage in stages:
             _same(stage, interpret(modules[stage], arrays, dense, symbols), wanted, tolerance, least)
         got: list[Any] = pytree.tree_leaves(compiled(*given))
-        _same("DuckDB", [torch.as_tensor(x).numpy() for x in got if x is not None], wanted, tolerance, least)
+        _same(target, [torch.as_tensor(x).numpy() for x in got if x is not None], wanted, tolerance, least)
 
 
 def _same(where: str, got: Sequence[Array], wanted: Sequence[Tensor], tolerance: float, least: float) -> None:

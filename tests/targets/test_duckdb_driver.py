@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from irsql.targets.duckdb import DuckDB, attach_sql, literal, quoted
+from irsql.targets.driver import literal, quoted
+from irsql.targets.duckdb import DuckDB, attach_sql
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Column, Part, TableSpec
 from irsql.targets.tables import from_arrow, split_type, to_arrow

@@ -14,8 +14,8 @@ from irsql.targets import base
 from irsql.targets.base import Backend, backend, backends, runnable
 from irsql.targets.duckdb_tables import DUCKDB
 
-MINE = Backend(Target(name="mine", dialect="duckdb"), DUCKDB.emitter)
-FOREIGN = attrs.evolve(MINE, target=Target(name="foreign", dialect="snowflake"))
+MINE = Backend(Target(name="mine", dialect="duckdb"), DUCKDB.emitter, DUCKDB.driver)
+FOREIGN = attrs.evolve(MINE, target=Target(name="foreign", dialect="snowflake"), driver="")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Every operator case of the importer as SQL on DuckDB, and through the interpreter of the sql stage, equals eager."""
+"""Every operator case of the importer as SQL on every target, and through the interpreter of SQL, equals eager."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from tests.models import elementwise_cases, tensor_cases
 from tests.models.engine import check_everywhere
 from tests.models.importing import Call
+from tests.models.targets import on_targets
 
 CASES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
     f"{group}:{name}": case
@@ -27,20 +28,25 @@ def normal(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_operator(name: str) -> None:
+def stages(target: str) -> tuple[str, ...]:
+    """The interpreter runs once a case: for DuckDB, whose IR has all that there is."""
+    return ("sql",) if target == "duckdb" else ()
+
+
+@on_targets(CASES)
+def test_operator(name: str, target: str) -> None:
     function, args = CASES[name]
-    check_everywhere(Call(function), args)
+    check_everywhere(Call(function), args, target=target, stages=stages(target))
 
 
-@pytest.mark.parametrize("name", tensor_cases.DECOMPOSED)
-def test_decomposed_operator(name: str) -> None:
-    check_everywhere(Call(tensor_cases.DECOMPOSED[name]), (normal(3, 6),))
+@on_targets(tensor_cases.DECOMPOSED)
+def test_decomposed_operator(name: str, target: str) -> None:
+    check_everywhere(Call(tensor_cases.DECOMPOSED[name]), (normal(3, 6),), target=target, stages=stages(target))
 
 
-@pytest.mark.parametrize("name", tensor_cases.SYMBOLIC)
-def test_symbolic_dims(name: str) -> None:
+@on_targets(tensor_cases.SYMBOLIC)
+def test_symbolic_dims(name: str, target: str) -> None:
     dynamic_shapes = (({0: torch.export.Dim("B", min=1), 1: torch.export.Dim("S", min=1, max=99)},),)
     others = [(normal(b, s, 4),) for b, s in ((1, 1), (1, 6), (7, 1), (4, 3))]
     check_everywhere(Call(tensor_cases.SYMBOLIC[name]), (normal(2, 5, 4),), *others, dynamic_shapes=dynamic_shapes,
-                     tolerance=1e-5)
+                     tolerance=1e-5, target=target, stages=stages(target))

@@ -1,0 +1,192 @@
+"""What a driver offers: one connection to an engine, with databases attached to it as ``model`` and ``state``.
+
+A driver says all that is an engine's own: how it opens files and whose they are, how rows come and go, what it raises.
+Whoever uses one knows no engine by name.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, ClassVar, Self
+
+import pyarrow as pa
+
+from irsql.targets.control import Control
+from irsql.targets.program import TableSpec
+
+HEAD = 4096
+"""Bytes at the beginning of a file by which a driver knows its own."""
+
+
+def quoted(identifier: str) -> str:
+    """An identifier in double quotes."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string in single quotes."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Driver(ABC):
+    """An open connection.
+
+    Parameters
+    ----------
+    threads
+        Number of threads; by default as the engine likes.
+    memory_limit
+        Most memory the engine's buffers may take, such as ``4GB``; it is not a hard limit.
+    temp_directory
+        Where the engine puts what does not fit.
+
+    Attributes
+    ----------
+    name, title
+        The engine, for programs and for people.
+    control
+        Writes control statements in its dialect.
+    writers
+        Connections that can write into one database at the same time.
+    beside
+        Endings of the files that the engine keeps beside a database.
+    scripts
+        Whether irsql writes scripts for the engine's own shell.
+    closed
+        Whether the connection has been closed.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    control: ClassVar[Control]
+    writers: ClassVar[int] = 1
+    beside: ClassVar[tuple[str, ...]] = ()
+    scripts: ClassVar[bool] = False
+    closed: bool
+    _within: bool
+
+    @abstractmethod
+    def __init__(
+        self,
+        threads: int | None = None,
+        memory_limit: str | None = None,
+        temp_directory: str | os.PathLike[str] | None = None,
+    ) -> None: ...
+
+    @classmethod
+    def for_loading(cls, partial: str | os.PathLike[str]) -> Self:
+        """A connection that fills a new database file with little memory.
+
+        Parameters
+        ----------
+        partial
+            The file; what does not fit into memory goes beside it.
+        """
+        return cls()
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, head: bytes) -> bool:
+        """Whether a file that begins so is a database of this engine."""
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """The engine's version."""
+
+    @abstractmethod
+    def cursor(self) -> Self:
+        """Another connection to the same databases, for another thread; temporary tables are its own."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection; databases attached to it are closed too."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- databases -------------------------------------------------------------------------------------
+    @abstractmethod
+    def attach(self, path: str | os.PathLike[str], catalog: str, *, read_only: bool = False) -> None:
+        """Attach a database file (or ``:memory:``) under a name.
+
+        Parameters
+        ----------
+        path
+            The file.
+        catalog
+            The name.
+        read_only
+            Nothing is written to it as long as anybody has it open: many may read it.
+
+        Raises
+        ------
+        EngineError
+            If the file is missing, no database, damaged, or held by another process ("in use").
+        """
+
+    @abstractmethod
+    def detach(self, catalog: str) -> None:
+        """Detach a database; what its log holds goes into the file."""
+
+    def tables(self, catalog: str) -> set[str]:
+        """The names of the tables of an attached database."""
+        return {row[0] for row in self.rows(self.control.table_names(catalog))}
+
+    def loading(self, catalog: str) -> AbstractContextManager[None]:
+        """While stored relations are written to a database that nobody else reads yet."""
+        return nullcontext()
+
+    # -- statements ------------------------------------------------------------------------------------
+    @abstractmethod
+    def prepare(self, sql: str) -> Any:
+        """One statement made ready for many executions; :meth:`execute` and :meth:`rows` take it."""
+
+    @abstractmethod
+    def execute(self, statement: Any, parameters: Sequence[Any] | None = None) -> None:
+        """Run a statement: text, or what :meth:`prepare` made of it.
+
+        Raises
+        ------
+        EngineError
+            If the engine refuses it.
+        """
+
+    @abstractmethod
+    def rows(self, statement: Any, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run a query and give its rows."""
+
+    @abstractmethod
+    def read(self, spec: TableSpec, catalog: str | None = None) -> pa.Table:
+        """All rows of a table of a program, its columns in the types of the program."""
+
+    @abstractmethod
+    def insert(self, table: str, batch: pa.Table, catalog: str | None = None) -> None:
+        """Append an Arrow table to a table with columns of the same names."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what is run inside, also when it is interrupted; one inside another is part of it."""
+        if self._within:
+            yield
+            return
+        self._within = True
+        try:  # around the beginning and the end too: a signal may come right after the engine has done either
+            self.execute(self.control.begin_transaction)
+            yield
+            self.execute(self.control.commit)
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._within = False
+
+    @abstractmethod
+    def _roll_back(self) -> None:
+        """Undo what an open transaction did, if there is one; never raises."""

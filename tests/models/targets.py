@@ -1,0 +1,47 @@
+"""The targets that tests run on, and what is known not to work on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import attrs
+import pytest
+
+TARGETS = ("duckdb", "sqlite")
+
+
+@attrs.frozen
+class Expected:
+    """A case that fails on a target.
+
+    Attributes
+    ----------
+    kind
+        ``notimpl``: irsql does not do it yet; ``notyet``: the engine does not yet; ``never``: the engine cannot.
+    reason
+        One sentence.
+    raises
+        What is raised.
+    """
+
+    kind: Literal["notimpl", "notyet", "never"]
+    reason: str
+    raises: type[BaseException]
+
+
+FAILURES: dict[tuple[str, str], Expected] = {}
+"""(target, case) to what is expected; the only place where a case may fail on one target."""
+
+
+def on_targets(cases: Iterable[str]) -> pytest.MarkDecorator:
+    """Run a test with ``(name, target)`` for every case on every target; DuckDB's ids are the names alone."""
+    params = []
+    for target in TARGETS:
+        for name in cases:
+            known = FAILURES.get((target, name))
+            marks = [pytest.mark.xfail(strict=True, reason=f"{known.kind}: {known.reason}", raises=known.raises)
+                     ] if known else []  # fmt: skip
+            ident = name if target == "duckdb" else f"{target}-{name}"
+            params.append(pytest.param(name, target, id=ident, marks=marks))
+    return pytest.mark.parametrize(("name", "target"), params)
