@@ -48,7 +48,7 @@ class Chat:
             raise UserError("the model has no tokenizer, so it cannot chat")
         if model.chat_template is None:
             raise UserError("the model has no chat template: it continues texts (irsql generate), it does not answer")
-        self.model, self._template, self._tokenizer = model, model.chat_template, model.tokenizer_text
+        self.model, self._template = model, model.chat_template
         given = {name: value for name, value in settings.items() if value is not None}
         self.messages: list[dict[str, str]] = []
         if resume is None:
@@ -74,7 +74,7 @@ class Chat:
             If the conversation does not fit the context.
         """
         asked: Sequence[dict[str, str]] = [*self.messages, {"role": "user", "content": text}]
-        ids = self._template.encode(self._tokenizer, asked)
+        ids = self._template.encode(self.model.codec, asked)
         check_prompt(self.model, len(ids))
         return self._answer(list(asked), ids, max_new_tokens)
 

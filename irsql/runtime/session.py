@@ -153,11 +153,22 @@ class Model:
         UserError
             If the model has no tokenizer or the prompt no tokens.
         """
+        return self.codec.encode(prompt)
+
+    @property
+    def codec(self) -> tokens.TextCodec:
+        """What encodes prompts.
+
+        Raises
+        ------
+        UserError
+            If the model has no tokenizer.
+        """
         if self.tokenizer_text is None:
             raise UserError("the model has no tokenizer: give the prompt as token ids")
         if self._codec is None:
             self._codec = tokens.TextCodec(self.tokenizer_text)
-        return self._codec.encode(prompt)
+        return self._codec
 
     @property
     def tokens(self) -> list[tokens.Token]:

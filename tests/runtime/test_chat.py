@@ -34,7 +34,7 @@ def answer(chat: Chat, text: str, count: int = 3) -> list[int]:
 def expected(chat: Chat, text: str, count: int = 3) -> list[int]:
     """What the model says to the conversation as it is now and one more message, up to the first stop token."""
     messages = [*chat.messages, {"role": "user", "content": text}]
-    ids = toy.expected(chat.template.encode(toy.tokenizer().to_str(), messages), count)
+    ids = toy.expected(chat.template.encode(chat.model.codec, messages), count)
     return ids[: ids.index(299) + 1] if 299 in ids else ids
 
 
