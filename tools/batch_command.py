@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping
@@ -48,10 +49,17 @@ def run(model: Model, file: Path, as_json: bool, options: Mapping[str, Any]) -> 
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+        if str(file) == "-":
+            if isinstance(sys.stdin, io.TextIOWrapper):
+                sys.stdin.reconfigure(newline="\n")
+            text = sys.stdin.read()
+        else:
+            text = file.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8 text") from error
-    return [line for line in text.splitlines() if line.strip()]
+    # Lines as every tool of a shell has them: str.splitlines() splits at form feeds and at U+2028 too.
+    lines = (line.removesuffix("\r") for line in text.split("\n"))
+    return [line for line in lines if line.strip()]
 
 
 def _bar(total: int) -> Any:

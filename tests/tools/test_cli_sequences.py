@@ -49,6 +49,20 @@ def test_a_batch_from_a_pipe_of_ids(
     assert [[int(i) for i in line.split()] for line in out.splitlines()] == [toy.expected(p, 2) for p in ([1, 5], [7])]
 
 
+@pytest.mark.parametrize("piped", [False, True])
+def test_only_newlines_end_a_prompt(
+    loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, piped: bool
+) -> None:
+    prompts = ["a\vb", "a\fb", "a\x85b", "a\u2028b", "a\rb"]
+    content = "\r\n".join(prompts).encode()
+    file = tmp_path / "prompts.txt"
+    file.write_bytes(content)
+    if piped:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
+    _, out, _ = run(capsys, "generate", loaded, "--batch", "-" if piped else file, "--max-new-tokens", 1, "--json")
+    assert [json.loads(line)["prompt_ids"] for line in out.split("\n")[:-1]] == [ids_of(p) for p in prompts]
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "sentence"),
     [
@@ -89,6 +103,16 @@ def test_list_fork_and_delete(loaded: Path, tmp_path: Path, capsys: pytest.Captu
     assert len(run(capsys, "sequences", "list", loaded, "--db", db)[1].splitlines()) == 2
     sentence = f"irsql: there is no {tmp_path / 'no.db'}: give the file that --db of another command wrote\n"
     assert run(capsys, "sequences", "list", loaded, "--db", tmp_path / "no.db") == (1, "", sentence)
+
+
+def test_a_list_shows_texts_as_they_are(loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    db = tmp_path / "state.db"
+    text = "a [/b] [red]:smile:\x1b[31m\x85\u2028\u202e\u200d"
+    options = ("--max-new-tokens", 1, "--db", db)
+    assert run(capsys, "generate", loaded, text, *options)[0] == 0
+    code, out, _ = run(capsys, "sequences", "list", loaded, "--db", db)
+    assert code == 0
+    assert "a [/b] [red]:smile:\\x1b[31m\\x85\\u2028\\u202e\u200d" in out
 
 
 def test_chat_from_a_pipe(
