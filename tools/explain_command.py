@@ -82,7 +82,8 @@ def _overview(out: Console, program: Program, function: Function, layers: list[L
 
     meta, specs = program.meta, [s.table for s in program.stored]
     states = max((f.states for f in program.functions.values()), key=len)
-    out.print(f"{printable(str(meta.get('architecture', 'model')))}, {meta.get('layers', '?')} layers, context {meta.get('context')}, "
+    architecture = printable(str(meta.get("architecture", "model")))
+    out.print(f"{architecture}, {meta.get('layers', '?')} layers, context {meta.get('context')}, "
               f"compiled for {program.target}")
     out.print(f"{len(specs)} stored tables: {sum(size(s).rows for s in specs):,} rows, {human(stored_bytes(specs))}; "
               f"{len(states)} state tables: {human(state_bytes_per_token(states))} a token")
