@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from irsql.runtime import tokens
+from irsql.runtime import messages, tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.settings import Settings
 from irsql.targets import control
@@ -21,11 +21,6 @@ from irsql.targets.tables import from_arrow
 
 if TYPE_CHECKING:
     from irsql.runtime.session import Model
-
-
-def chat_key(number: int) -> str:
-    """Under which key the state database keeps the messages of a sequence that is a chat."""
-    return f"chat {number}"
 
 
 @contextmanager
@@ -97,6 +92,15 @@ class TokenSequence:
         self._sync()
         return len(self._ids) - self._length
 
+    @property
+    def exists(self) -> bool:
+        """Whether the sequence is in the state database."""
+        try:
+            self._sync()
+        except UserError:
+            return False
+        return True
+
     def prefill(self, ids: Iterable[int]) -> None:
         """Append tokens and run them.
 
@@ -156,6 +160,8 @@ class TokenSequence:
     def fork(self, at: int | None = None, settings: Settings | None = None) -> TokenSequence:
         """A new sequence with the same first tokens. Both go on independently and share the state of what they share.
 
+        The fork of a chat is a chat, too: of the messages that lie before the fork.
+
         Parameters
         ----------
         at
@@ -179,6 +185,9 @@ class TokenSequence:
                 child._append(self._ids[:count], given=min(count, self._prompt_length))
             model.db.execute(model.db.control.update_sequence(("length",)), [length, child.number])
             child._length = length
+            said = messages.read(model.db, self.number)
+            if said is not None:
+                messages.write(model.db, child.number, [m for m in said if m.end <= count])
         return child
 
     def truncate(self, count: int) -> None:
@@ -207,6 +216,16 @@ class TokenSequence:
     def delete(self) -> None:
         """Remove the sequence and its state; nothing happens if it has been removed."""
         self.model.delete([self])
+
+    def _replace(self, ids: Sequence[int], max_length: int) -> None:
+        """Make these the tokens: cut where they begin to differ from those that are there, and append the rest."""
+        shared = next((n for n, (a, b) in enumerate(zip(self._ids, ids, strict=False)) if a != b),
+                      min(len(self._ids), len(ids)))  # fmt: skip
+        shared = min(shared, len(ids) - 1)  # something has to run, for its logits
+        self._configure(None, max_length)
+        if shared < len(self._ids):
+            self._truncate(shared)
+        self._append(ids[shared:])
 
     def _append(self, ids: Sequence[int], given: int | None = None) -> None:
         """Write tokens behind those that are there; ``given`` of all are the prompt, by default every one."""

@@ -21,7 +21,8 @@ from irsql.runtime import tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.forks import Forks
 from irsql.runtime.load import FORMAT, digest_of
-from irsql.runtime.sequence import TokenSequence, changing, chat_key
+from irsql.runtime.messages import chat_key
+from irsql.runtime.sequence import TokenSequence, changing
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
 from irsql.runtime.template import ChatTemplate
 from irsql.targets.control import END, META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
@@ -211,13 +212,7 @@ class Model:
         self, settings: Settings, max_length: int | None = None, shares: tuple[TokenSequence, int] | None = None
     ) -> TokenSequence:
         """A new sequence; see :meth:`sequence`. With ``shares`` it sees the rows of another before a position."""
-        numbers = self.sequences()
-        if numbers and not self.batched:
-            raise UserError(
-                f"this model was captured for one sequence at a time, and the state holds sequence {numbers[0]}: "
-                "delete it, or give another file for the state"
-            )
-        number = max(numbers, default=-1) + 1
+        number = self.next_number()
         limit = self.context if max_length is None else min(max_length, self.context)
         row = {"seq": number, "length": 0, "prompt_length": 0, "max_length": limit, "run_to": END, "live": False,
                **attrs.asdict(settings)}  # fmt: skip
@@ -233,6 +228,22 @@ class Model:
         """One object a sequence: two would not know of each other's steps."""
         self._handles[sequence.number] = sequence
         return sequence
+
+    def next_number(self) -> int:
+        """The number that the next new sequence gets.
+
+        Raises
+        ------
+        UserError
+            If the model was captured for one sequence (``aten``) and there is one.
+        """
+        numbers = self.sequences()
+        if numbers and not self.batched:
+            raise UserError(
+                f"this model was captured for one sequence at a time, and the state holds sequence {numbers[0]}: "
+                "delete it, or give another file for the state"
+            )
+        return max(numbers, default=-1) + 1
 
     def sequences(self) -> list[int]:
         """The numbers of all sequences in the state database."""

@@ -4,7 +4,7 @@ import itertools
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -355,16 +355,17 @@ def test_a_sequence_keeps_to_its_max_length(loaded: Path) -> None:
         assert len(sequence.ids) == 4
 
 
-class _Interrupting:
-    """Raises Ctrl-C right after the n-th statement."""
+class Interrupting:
+    """Raises Ctrl-C right after the n-th statement, of those with one of these words."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int, words: Sequence[str] = ("",)) -> None:
         self.left, run = n, DuckDB.execute
 
         def execute(db: DuckDB, statement: Any, parameters: Any = None) -> None:
             run(db, statement, parameters)
-            self.left -= 1
-            if self.left == 0:
+            counts = any(word in (statement if isinstance(statement, str) else "") for word in words)
+            self.left -= counts
+            if counts and self.left == 0:
                 raise KeyboardInterrupt
 
         monkeypatch.setattr(DuckDB, "execute", execute)
@@ -394,7 +395,7 @@ def test_wherever_it_is_interrupted_a_sequence_is_what_the_database_holds(
             model.step([other])
             model.step([sequence, other])
             with monkeypatch.context() as patch:
-                interrupting = _Interrupting(patch, n)
+                interrupting = Interrupting(patch, n)
                 try:
                     OPERATIONS[operation](sequence)
                 except KeyboardInterrupt:
@@ -417,7 +418,7 @@ def test_an_interrupted_deletion_is_done_or_not(loaded: Path, monkeypatch: pytes
             sequence = model.sequence()
             sequence.prefill([1, 2, 3])
             with monkeypatch.context() as patch:
-                interrupting = _Interrupting(patch, n)
+                interrupting = Interrupting(patch, n)
                 try:
                     sequence.delete()
                 except KeyboardInterrupt:

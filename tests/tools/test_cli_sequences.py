@@ -131,6 +131,39 @@ def test_chat_from_a_pipe(
     assert chat("b\n", "--db", db, "--resume", 0) == [answers[1]]
 
 
+def test_a_message_that_does_not_fit_does_not_end_the_chat(
+    loaded: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chat(lines: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        return run(capsys, "chat", loaded, "--max-new-tokens", 2)
+
+    _, want, _ = chat("a\nb\n")
+    code, out, err = chat(f"a\n{'a' * 70}\nb\n")
+    assert (code, out) == (1, want)
+    first, last = err.splitlines()
+    assert first.startswith("irsql: a prompt of ")
+    assert first.endswith("; the conversation goes on without this message, /reset forgets all of it")
+    assert last == "irsql: 1 message got no answer"
+
+
+def test_a_chat_without_messages_leaves_nothing(
+    loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chat(lines: str, *arguments: object) -> None:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        assert run(capsys, "chat", loaded, "--db", db, *arguments)[::2] == (0, "")
+
+    db = tmp_path / "state.db"
+    options = ("--db", db, "--max-new-tokens", 2, "--stop-ids", "", "--json")
+    story = json.loads(run(capsys, "generate", loaded, "the", *options)[1])
+    chat("/exit\n")
+    assert len(run(capsys, "sequences", "list", loaded, "--db", db)[1].splitlines()) == 2
+    chat("a\n/reset\n", "--max-new-tokens", 1)  # a chat without a text is not what goes on
+    more = json.loads(run(capsys, "generate", loaded, *options)[1])
+    assert more["prompt_ids"] == story["prompt_ids"] + story["ids"]
+
+
 def test_chat_of_a_model_without_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "chat", toy.database(tmp_path))
     assert code == 1
