@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-import attrs
 import pyarrow as pa
 
-from irsql.runtime import tokens
+from irsql.runtime import rows, tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.forks import Forks
 from irsql.runtime.load import FORMAT, digest_of
-from irsql.runtime.messages import chat_key
 from irsql.runtime.sequence import TokenSequence, changing
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
 from irsql.runtime.template import ChatTemplate
-from irsql.targets.control import END, META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
+from irsql.targets.control import META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
 from irsql.targets.duckdb import DuckDB, Prepared
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Function, Program
@@ -212,17 +210,22 @@ class Model:
         self, settings: Settings, max_length: int | None = None, shares: tuple[TokenSequence, int] | None = None
     ) -> TokenSequence:
         """A new sequence; see :meth:`sequence`. With ``shares`` it sees the rows of another before a position."""
+        if shares is None:
+            return self.add_all([(settings, max_length)])[0]
         number = self.next_number()
         limit = self.context if max_length is None else min(max_length, self.context)
-        row = {"seq": number, "length": 0, "prompt_length": 0, "max_length": limit, "run_to": END, "live": False,
-               **attrs.asdict(settings)}  # fmt: skip
         with self.db.transaction():
-            self.db.execute(self.db.control.insert(SEQUENCE, tuple(row), STATE), list(row.values()))
-            if shares is None:
-                self.forks.add(number)
-            else:
-                self.forks.fork(shares[0].number, number, shares[1])
+            rows.create(self.db, number, [(settings, limit)], own=False)
+            self.forks.fork(shares[0].number, number, shares[1])
         return self._hold(TokenSequence(self, number, [], 0, 0, limit, settings))
+
+    def add_all(self, new: Sequence[tuple[Settings, int | None]]) -> list[TokenSequence]:
+        """New sequences, each with its settings and its most tokens; see :meth:`sequence`."""
+        first = self.next_number()
+        limited = [(s, self.context if most is None else min(most, self.context)) for s, most in new]
+        with self.db.transaction():
+            rows.create(self.db, first, limited)
+        return [self._hold(TokenSequence(self, first + n, [], 0, 0, most, s)) for n, (s, most) in enumerate(limited)]
 
     def _hold(self, sequence: TokenSequence) -> TokenSequence:
         """One object a sequence: two would not know of each other's steps."""
@@ -237,13 +240,13 @@ class Model:
         UserError
             If the model was captured for one sequence (``aten``) and there is one.
         """
-        numbers = self.sequences()
-        if numbers and not self.batched:
+        numbers = rows.numbers(self.db)
+        if numbers is not None and not self.batched:
             raise UserError(
                 f"this model was captured for one sequence at a time, and the state holds sequence {numbers[0]}: "
                 "delete it, or give another file for the state"
             )
-        return max(numbers, default=-1) + 1
+        return 0 if numbers is None else numbers[1] + 1
 
     def sequences(self) -> list[int]:
         """The numbers of all sequences in the state database."""
@@ -283,18 +286,13 @@ class Model:
 
     def delete(self, sequences: Iterable[TokenSequence]) -> None:
         """Remove sequences and their state, all in one transaction; nothing happens to those that have been removed."""
-        db, c = self.db, self.db.control
         gone = [s for s in sequences if self._handles.get(s.number) is s]
         selected, self._selected = self._selected, None
-        with changing(gone), db.transaction():
-            for s in gone:
-                self.forks.drop(s.number)
-                for name in (TOKEN, SEQUENCE):
-                    db.execute(c.delete(name, STATE, ("seq",)), [s.number])
-                db.execute(c.delete(META, STATE, ("key",)), [chat_key(s.number)])
-                self._fresh.pop(s.number, None)
+        with changing(gone), self.db.transaction():
+            rows.remove(self.db, self.program, self.forks, [s.number for s in gone])
         for s in gone:
             del self._handles[s.number]
+            self._fresh.pop(s.number, None)
             s._ids, s._length = [], 0
         self._selected = None if selected is None else selected - {s.number for s in gone}
 

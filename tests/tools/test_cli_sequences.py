@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from irsql.runtime.errors import UserError
+from irsql.runtime.sequence import TokenSequence
+from irsql.runtime.session import Model
 from tests.runtime import toy
 from tests.runtime.test_chat import SHORT
 from tests.tools.test_cli import run
@@ -47,6 +50,36 @@ def test_a_batch_from_a_pipe_of_ids(
     code, out, _ = run(capsys, "generate", path, "--batch", "-", "--max-new-tokens", 2, "--stop-ids", "")
     assert code == 0
     assert [[int(i) for i in line.split()] for line in out.splitlines()] == [toy.expected(p, 2) for p in ([1, 5], [7])]
+
+
+@pytest.mark.parametrize("signalled", [True, False], ids=["Ctrl-C", "error"])
+def test_a_batch_that_is_broken_off_has_shown_what_ended(
+    loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, signalled: bool
+) -> None:
+    """The first text ends in the second step, the third in the third one; the second would go on."""
+    prompts, step, steps, early = ("a", "b", "c"), Model.step, 0, ""
+    first, second, third = (toy.expected(ids_of(p), 4) for p in prompts)
+    stops = first[1], third[2]
+    assert not set(stops) & {*second, first[0], *third[:2]}
+
+    def breaks(self: Model, sequences: list[TokenSequence]) -> list[int]:
+        nonlocal steps, early
+        steps += 1
+        if steps == 3:
+            early = capsys.readouterr().out
+        if steps == 4:
+            raise KeyboardInterrupt if signalled else UserError("no")
+        return step(self, sequences)
+
+    monkeypatch.setattr(Model, "step", breaks)
+    file = tmp_path / "prompts.txt"
+    file.write_text("\n".join(prompts))
+    options = ("--max-new-tokens", 9, "--stop-ids", ",".join(map(str, stops)), "--json")
+    code, late, err = run(capsys, "generate", loaded, "--batch", file, *options)
+    assert code == (130 if signalled else 1)
+    assert [json.loads(line)["ids"] for line in early.splitlines()] == [first[:2]]
+    assert [json.loads(line)["ids"] for line in late.splitlines()] == [third[:3]]
+    assert err == "irsql: 1 of 3 texts have not ended and are left out\n" + ("" if signalled else "irsql: no\n")
 
 
 @pytest.mark.parametrize("piped", [False, True])
