@@ -344,9 +344,10 @@ def _newest(model: Model, db: Path | None) -> int:
     from irsql.runtime.errors import UserError
 
     numbers = model.sequences() if db is not None else []
-    if not numbers:
-        raise UserError("there is no prompt: give a text or --prompt-ids, or --db with a sequence to continue")
-    return numbers[-1]
+    for number in reversed(numbers):
+        if model.look(number).ids:  # a chat after /reset has none
+            return number
+    raise UserError("there is no prompt: give a text or --prompt-ids, or --db with a sequence to continue")
 
 
 def _options(context: typer.Context) -> InstrumentOptions:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from irsql.runtime.errors import UserError
+from irsql.tools.console import console, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,11 +63,9 @@ def chosen(layers: list[Layer], path: str) -> list[Layer]:
 
 def show(program: Program, name: str, layer: str | None, with_sql: bool) -> None:
     """Print the overview of a function, or the statements of one layer."""
-    from rich.console import Console
-
     from irsql.targets import explain
 
-    out = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    out = console(140)
     function = function_of(program, name)
     layers = explain.explain(program, function)
     if layer is None and not with_sql:
@@ -84,7 +82,8 @@ def _overview(out: Console, program: Program, function: Function, layers: list[L
 
     meta, specs = program.meta, [s.table for s in program.stored]
     states = max((f.states for f in program.functions.values()), key=len)
-    out.print(f"{meta.get('architecture', 'model')}, {meta.get('layers', '?')} layers, context {meta.get('context')}, "
+    architecture = printable(str(meta.get("architecture", "model")))
+    out.print(f"{architecture}, {meta.get('layers', '?')} layers, context {meta.get('context')}, "
               f"compiled for {program.target}")
     out.print(f"{len(specs)} stored tables: {sum(size(s).rows for s in specs):,} rows, {human(stored_bytes(specs))}; "
               f"{len(states)} state tables: {human(state_bytes_per_token(states))} a token")
@@ -96,9 +95,9 @@ def _overview(out: Console, program: Program, function: Function, layers: list[L
         table.add_column(heading, justify="right")
     for group in alike(layers):
         first, last = group[0], group[-1]
-        name = first.path or "(no module)"
+        name = printable(first.path or "(no module)")
         if len(group) > 1:
-            name = f"{name} … {last.path.rpartition('.')[2]}, each"
+            name = f"{name} … {printable(last.path.rpartition('.')[2])}, each"
         kinds = [s.statement.kind for s in first.steps]
         read = ["", "", ""]
         if first.stored:
@@ -106,7 +105,7 @@ def _overview(out: Console, program: Program, function: Function, layers: list[L
             read = [str(len(first.stored)), f"{rows:,}", human(stored_bytes(first.stored))]
         table.add_row(name, str(len(kinds)), str(kinds.count("step")), str(kinds.count("append") or ""), *read)
     out.print(table)
-    example = next((layer.path for layer in layers if layer.path[-1:].isdigit()), "")
+    example = next((printable(layer.path) for layer in layers if layer.path[-1:].isdigit()), "")
     more = f"One layer's statements: --layer {example}, with their SQL: --sql" if example else "The statements: --sql"
     out.print(f"\n{more}", style="dim")
 
@@ -116,18 +115,18 @@ def _layer(out: Console, layer: Layer, target: str | None) -> None:
 
     from irsql.targets.explain import pretty
 
-    out.print(f"[bold]{layer.path or '(no module)'}[/bold]")
+    out.print(printable(layer.path or "(no module)"), style="bold")
     table = Table("", "from", "writes", "rows", "reads", "rows", "bytes", box=None, pad_edge=False, header_style="bold")
     for column in (0, 3, 5, 6):
         table.columns[column].justify = "right"
     for step in layer.steps:
         for cells in _rows(step, layer.path):
-            table.add_row(*cells)
+            table.add_row(*map(printable, cells))
     out.print(table)
     if target is not None:
         for step in layer.steps:
-            out.print(f"\n-- {step.number}: {step.statement.scope or '(no module)'}", style="dim")
-            out.print(pretty(step.statement.sql, target) + ";", markup=False, soft_wrap=True)
+            out.print(f"\n-- {step.number}: {printable(step.statement.scope or '(no module)')}", style="dim")
+            out.print(pretty(step.statement.sql, target) + ";", soft_wrap=True)
     out.print()
 
 

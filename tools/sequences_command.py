@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from irsql.tools.console import console, printable
 from irsql.tools.options import ModelArg, NeededStateFile
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ WIDTH = 60
 @app.command(name="list")
 def list_(model: ModelArg, db: NeededStateFile) -> None:
     """Show every sequence: its tokens, how it chooses the next one, and the end of its text."""
-    from rich.console import Console
     from rich.table import Table
 
     with _opened(model, db) as opened:
@@ -32,7 +32,7 @@ def list_(model: ModelArg, db: NeededStateFile) -> None:
             found = opened.look(number)
             counts = str(number), str(len(found.ids)), str(found.prompt_length)
             table.add_row(*counts, _choice(found), _end(opened, found))
-        Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
+        console(120).print(table)
 
 
 @app.command()
@@ -80,4 +80,4 @@ def _end(model: Model, sequence: TokenSequence) -> str:
     if not model.has_tokenizer:
         return " ".join(map(str, sequence.ids[-12:]))
     text = model.decode(sequence.ids).replace("\n", " ")
-    return text if len(text) <= WIDTH else "…" + text[-WIDTH:]
+    return printable(text if len(text) <= WIDTH else "…" + text[-WIDTH:])

@@ -14,9 +14,12 @@ from irsql.runtime.errors import UserError
 from irsql.runtime.generate import Defaults, Piece, check_prompt, stop_set
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model
+from irsql.runtime.settings import Settings
 
 AT_ONCE = 64
 """Sequences that are generated together, at most; their keys, values and logits are in memory at the same time."""
+_DROPPED_AT_ONCE = 16
+"""Sequences that have ended are deleted by so many: one statement for all costs hardly more than for one."""
 
 
 @attrs.define
@@ -29,13 +32,16 @@ class Result:
         The prompt, and the new tokens; a stop token is the last of them.
     text
         Their text, empty for a model without tokenizer.
+    ended
+        Whether the text has ended, in contrast to one that still runs, waits, or was broken off.
     sequence
-        Number of the sequence in the state database, where it was kept.
+        Number of the sequence in the state database, where it is kept; None before it begins.
     """
 
     prompt_ids: list[int]
     ids: list[int] = attrs.Factory(list)
     text: str = ""
+    ended: bool = False
     sequence: int | None = None
 
 
@@ -59,13 +65,16 @@ class BatchGeneration:
         Seconds and token counts of both phases.
     """
 
-    def __init__(self, model: Model, waiting: Sequence[tuple[TokenSequence, list[int]]], stop_ids: frozenset[int],
-                 keep: bool, at_once: int) -> None:  # fmt: skip
-        self.results = [Result(ids, sequence=sequence.number if keep else None) for sequence, ids in waiting]
+    def __init__(self, model: Model, waiting: Sequence[tuple[Settings, list[int]]], max_new_tokens: int,
+                 stop_ids: frozenset[int], keep: bool, at_once: int) -> None:  # fmt: skip
+        self.results = [Result(ids) for _, ids in waiting]
         self.timings: dict[str, float] = {}
-        self._model, self._stop_ids, self._keep, self._at_once = model, stop_ids, keep, at_once
-        self._sequences = {i: sequence for i, (sequence, _) in enumerate(waiting)}
         self.ended = 0
+        self._model, self._stop_ids, self._keep, self._at_once = model, stop_ids, keep, at_once
+        self._new = [(settings, len(ids) + max_new_tokens) for settings, ids in waiting]
+        self._sequences: dict[int, TokenSequence] = {}
+        self._done: list[TokenSequence] = []
+        self._fed = self._drawn = 0
         self._pieces = self._run()
 
     def __iter__(self) -> Iterator[tuple[int, Piece]]:
@@ -78,50 +87,67 @@ class BatchGeneration:
 
     def _drop(self) -> None:
         if not self._keep and not self._model.db.closed:
-            while self._sequences:
-                self._sequences.popitem()[1].delete()
+            gone = [*self._done, *self._sequences.values()]
+            self._done, self._sequences = [], {}
+            self._model.delete(gone)
 
     def _run(self) -> Generator[tuple[int, Piece], None, None]:
         running: list[_Running] = []
-        pending = list(range(len(self.results)))[::-1]
+        begun = 0
         prefill = decode = 0.0
-        fed = 0
         try:
-            while running or pending:
+            while running or begun < len(self.results):
                 begin = time.perf_counter()
-                free = min(self._at_once - len(running), len(pending))
+                free = min(self._at_once - len(running), len(self.results) - begun)
                 if free:
-                    news = [_Running(i, self._sequences[i], tokens.TextStream(self._model.tokens))
-                            for i in (pending.pop() for _ in range(free))]  # fmt: skip
-                    self._model.feed([(r.sequence, self.results[r.index].prompt_ids) for r in news])
-                    fed += sum(len(self.results[r.index].prompt_ids) for r in news)
-                    running += news
+                    running += self._begin(range(begun, begun + free))
+                    begun += free
                 middle = time.perf_counter()
                 drawn = self._model.step([r.sequence for r in running])
                 prefill, decode = prefill + middle - begin, decode + time.perf_counter() - middle
-                ended: list[_Running] = []
-                for r, token in zip(running, drawn, strict=True):
-                    done = token in self._stop_ids or len(r.sequence.ids) >= r.sequence.max_length
-                    text = r.stream.push(token) + (r.stream.finish() if done else "")
-                    result = self.results[r.index]
-                    result.ids.append(token)
-                    result.text += text
-                    ended += [r] if done else []
-                    self._time(fed, prefill, decode)
-                    self.ended += done
-                    yield r.index, Piece(token, text)
-                running = [r for r in running if r not in ended]
-                for r in () if self._keep else ended:
-                    del self._sequences[r.index]
-                    r.sequence.delete()
+                # All that the step gave is noted before any is handed out: who stops here has every text that ended.
+                pieces = [self._note(r, token) for r, token in zip(running, drawn, strict=True)]
+                self._time(prefill, decode)
+                for r, piece in zip(running, pieces, strict=True):
+                    self.ended += self.results[r.index].ended
+                    yield r.index, piece
+                ended = [r for r in running if self.results[r.index].ended]
+                running = [r for r in running if not self.results[r.index].ended]
+                self._done += [self._sequences.pop(r.index) for r in ended]
+                if not self._keep and len(self._done) >= min(self._at_once, _DROPPED_AT_ONCE):
+                    self._model.delete(self._done)
+                    self._done = []
         finally:
             self._drop()
 
-    def _time(self, fed: int, prefill: float, decode: float) -> None:
-        count = sum(len(r.ids) for r in self.results)
+    def _begin(self, indices: Sequence[int]) -> list[_Running]:
+        """Make the next sequences and run their prompts."""
+        new = self._model.add_all([self._new[i] for i in indices])
+        self._sequences |= zip(indices, new, strict=True)
+        prompts = [self.results[i].prompt_ids for i in indices]
+        if self._keep:
+            for i, sequence in zip(indices, new, strict=True):
+                self.results[i].sequence = sequence.number
+        self._model.feed(list(zip(new, prompts, strict=True)))
+        self._fed += sum(map(len, prompts))
+        vocabulary = self._model.tokens
+        return [_Running(i, s, tokens.TextStream(vocabulary)) for i, s in zip(indices, new, strict=True)]
+
+    def _note(self, running: _Running, token: int) -> Piece:
+        """Put a token into its result."""
+        result, sequence = self.results[running.index], running.sequence
+        result.ended = token in self._stop_ids or len(sequence.ids) >= sequence.max_length
+        text = running.stream.push(token) + (running.stream.finish() if result.ended else "")
+        result.ids.append(token)
+        result.text += text
+        self._drawn += 1
+        return Piece(token, text)
+
+    def _time(self, prefill: float, decode: float) -> None:
         self.timings = {
-            "prefill_tokens": fed, "prefill_seconds": round(prefill, 6), "decode_tokens": count,
-            "decode_seconds": round(decode, 6), "tokens_per_second": round(count / decode, 3) if decode else 0.0,
+            "prefill_tokens": self._fed, "prefill_seconds": round(prefill, 6), "decode_tokens": self._drawn,
+            "decode_seconds": round(decode, 6),
+            "tokens_per_second": round(self._drawn / decode, 3) if decode else 0.0,
         }  # fmt: skip
 
 
@@ -171,11 +197,9 @@ def generate_batch(
             raise UserError(f"prompt {number}: {error}") from None
         encoded.append(ids)
     seen: Counter[tuple[int, ...]] = Counter()
-    waiting: list[tuple[TokenSequence, list[int]]] = []
-    with model.db.transaction():
-        for ids in encoded:
-            own = attrs.evolve(base, stream=base.stream + seen[tuple(ids)])
-            seen[tuple(ids)] += 1
-            waiting.append((model.add(own, len(ids) + max_new_tokens), ids))
+    waiting: list[tuple[Settings, list[int]]] = []
+    for ids in encoded:
+        waiting.append((attrs.evolve(base, stream=base.stream + seen[tuple(ids)]), ids))
+        seen[tuple(ids)] += 1
     model.set_stops(stops)
-    return BatchGeneration(model, waiting, stops, keep, max(1, at_once))
+    return BatchGeneration(model, waiting, max_new_tokens, stops, keep, max(1, at_once))

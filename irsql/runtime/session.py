@@ -12,19 +12,19 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
-import attrs
 import pyarrow as pa
 
-from irsql.runtime import tokens
+from irsql.runtime import rows, tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.forks import Forks
 from irsql.runtime.load import FORMAT, digest_of
-from irsql.runtime.sequence import TokenSequence
+from irsql.runtime.sequence import TokenSequence, changing
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
 from irsql.runtime.template import ChatTemplate
 from irsql.targets.base import driver_of
-from irsql.targets.control import END, META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
+from irsql.targets.control import META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
 from irsql.targets.driver import Driver
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Function, Program
@@ -73,6 +73,7 @@ class Model:
         self._plans: dict[str, list[Any]] = {}
         self._selected: set[int] | None = None
         self._fresh: dict[int, tuple[int, str]] = {}
+        self._handles: WeakValueDictionary[int, TokenSequence] = WeakValueDictionary()
         self._stops: tuple[int, ...] | None = None
 
     @classmethod
@@ -154,11 +155,22 @@ class Model:
         UserError
             If the model has no tokenizer or the prompt no tokens.
         """
+        return self.codec.encode(prompt)
+
+    @property
+    def codec(self) -> tokens.TextCodec:
+        """What encodes prompts.
+
+        Raises
+        ------
+        UserError
+            If the model has no tokenizer.
+        """
         if self.tokenizer_text is None:
             raise UserError("the model has no tokenizer: give the prompt as token ids")
         if self._codec is None:
             self._codec = tokens.TextCodec(self.tokenizer_text)
-        return self._codec.encode(prompt)
+        return self._codec
 
     @property
     def tokens(self) -> list[tokens.Token]:
@@ -199,23 +211,43 @@ class Model:
         self, settings: Settings, max_length: int | None = None, shares: tuple[TokenSequence, int] | None = None
     ) -> TokenSequence:
         """A new sequence; see :meth:`sequence`. With ``shares`` it sees the rows of another before a position."""
-        numbers = self.sequences()
-        if numbers and not self.batched:
+        if shares is None:
+            return self.add_all([(settings, max_length)])[0]
+        number = self.next_number()
+        limit = self.context if max_length is None else min(max_length, self.context)
+        with self.db.transaction():
+            rows.create(self.db, number, [(settings, limit)], own=False)
+            self.forks.fork(shares[0].number, number, shares[1])
+        return self._hold(TokenSequence(self, number, [], 0, 0, limit, settings))
+
+    def add_all(self, new: Sequence[tuple[Settings, int | None]]) -> list[TokenSequence]:
+        """New sequences, each with its settings and its most tokens; see :meth:`sequence`."""
+        first = self.next_number()
+        limited = [(s, self.context if most is None else min(most, self.context)) for s, most in new]
+        with self.db.transaction():
+            rows.create(self.db, first, limited)
+        return [self._hold(TokenSequence(self, first + n, [], 0, 0, most, s)) for n, (s, most) in enumerate(limited)]
+
+    def _hold(self, sequence: TokenSequence) -> TokenSequence:
+        """One object a sequence: two would not know of each other's steps."""
+        self._handles[sequence.number] = sequence
+        return sequence
+
+    def next_number(self) -> int:
+        """The number that the next new sequence gets.
+
+        Raises
+        ------
+        UserError
+            If the model was captured for one sequence (``aten``) and there is one.
+        """
+        numbers = rows.numbers(self.db)
+        if numbers is not None and not self.batched:
             raise UserError(
                 f"this model was captured for one sequence at a time, and the state holds sequence {numbers[0]}: "
                 "delete it, or give another file for the state"
             )
-        number = max(numbers, default=-1) + 1
-        limit = self.context if max_length is None else min(max_length, self.context)
-        row = {"seq": number, "length": 0, "prompt_length": 0, "max_length": limit, "run_to": END, "live": False,
-               **attrs.asdict(settings)}  # fmt: skip
-        with self.db.transaction():
-            self.db.execute(self.db.control.insert(SEQUENCE, tuple(row), STATE), list(row.values()))
-            if shares is None:
-                self.forks.add(number)
-            else:
-                self.forks.fork(shares[0].number, number, shares[1])
-        return TokenSequence(self, number, [], 0, 0, limit, settings)
+        return 0 if numbers is None else numbers[1] + 1
 
     def sequences(self) -> list[int]:
         """The numbers of all sequences in the state database."""
@@ -235,6 +267,14 @@ class Model:
 
     def look(self, number: int) -> TokenSequence:
         """An existing sequence to look at; see :meth:`resume`."""
+        held = self._handles.get(number)
+        if held is not None:
+            held._sync()
+            return held
+        return self._hold(TokenSequence(self, number, *self._facts(number)))
+
+    def _facts(self, number: int) -> tuple[list[int], int, int, int, Settings]:
+        """What the state database says of a sequence: tokens, length, length of the prompt, most tokens, settings."""
         c = self.db.control
         columns = ("length", "prompt_length", "max_length", *COLUMNS)
         row = self.db.rows(c.read(SEQUENCE, columns, STATE, where=("seq",)), [number])
@@ -243,12 +283,25 @@ class Model:
         ids = self.db.rows(c.read(TOKEN, ("id",), STATE, where=("seq",), order=("pos",)), [number])
         length, prompt_length, max_length, *values = row[0]
         settings = Settings(**dict(zip(COLUMNS, values, strict=True)))
-        return TokenSequence(self, number, [i for (i,) in ids], length, prompt_length, max_length, settings)
+        return [i for (i,) in ids], length, prompt_length, max_length, settings
+
+    def delete(self, sequences: Iterable[TokenSequence]) -> None:
+        """Remove sequences and their state, all in one transaction; nothing happens to those that have been removed."""
+        gone = [s for s in sequences if self._handles.get(s.number) is s]
+        selected, self._selected = self._selected, None
+        with changing(gone), self.db.transaction():
+            rows.remove(self.db, self.program, self.forks, [s.number for s in gone])
+        for s in gone:
+            del self._handles[s.number]
+            self._fresh.pop(s.number, None)
+            s._ids, s._length = [], 0
+        self._selected = None if selected is None else selected - {s.number for s in gone}
 
     def set_stops(self, stop_ids: Iterable[int]) -> None:
         """The ids that end a sequence."""
         wanted = tuple(sorted(set(stop_ids)))
         if wanted != self._stops:
+            self._stops = None
             with self.db.transaction():
                 self.db.execute(self.db.control.delete(STOP, STATE))
                 if wanted:
@@ -267,8 +320,9 @@ class Model:
         """
         checked = [(sequence, tokens.check_ids(list(given), self.vocabulary_size)) for sequence, given in prompts]
         for sequence, ids in checked:
+            sequence._sync()
             sequence._check_room(len(ids))
-        with self.db.transaction():
+        with changing([sequence for sequence, _ in checked]), self.db.transaction():
             for sequence, ids in checked:
                 sequence._append(ids)
         self.run([sequence for sequence, _ in checked], leave=1)
@@ -299,6 +353,7 @@ class Model:
         if len({s.number for s in sequences}) < len(sequences):
             raise UserError("a sequence can take part in a step only once")
         for s in sequences:
+            s._sync()
             s._check_room(1)
             s._refresh()
         if sum(s.waiting for s in sequences) > PREFILL_CHUNK:
@@ -330,27 +385,31 @@ class Model:
         sampler = self.program.functions[sampler_for(s.settings for s in sequences)] if draw else None
         drawn: list[tuple[int, int]] = []
         by_number: dict[int, int] = {}
-        with self.db.transaction():
-            for s, end in (upto or {}).items():
-                self.db.execute(self.db.control.update_sequence(("run_to",)), [end, s.number])
-            for statement in self._plan(function, run, sampler):
-                self.db.execute(statement)
-            if sampler is not None:
-                spec = sampler.outputs[0]
-                drawn = self.db.rows(self.db.control.read(spec.name, [c.name for c in spec.columns]))
-                by_number = dict(drawn)
-                if any(by_number.get(s.number) is None for s in sequences):
-                    raise UserError("no token can be drawn, for rows of the model or of the state are missing: load "
-                                    "the model again, or give another file for the state")  # fmt: skip
-        if run:
-            self._fresh = {s.number: (end, function) for s, end in ends.items()}
-            for s, end in ends.items():
-                s.length = end
-        for s in sequences:
-            if draw:
-                s.ids.append(by_number[s.number])
-                if self._selected and (s.ids[-1] in (self._stops or ()) or len(s.ids) >= s.max_length):
-                    self._selected.discard(s.number)  # the step has put it to rest
+        # Forgotten until the step has ended: whatever breaks it off, the next one starts from what the database holds.
+        fresh, self._fresh = self._fresh, {}
+        selected, self._selected = self._selected or set(), None
+        with changing(sequences):
+            with self.db.transaction():
+                for s, end in (upto or {}).items():
+                    self.db.execute(self.db.control.update_sequence(("run_to",)), [end, s.number])
+                for statement in self._plan(function, run, sampler):
+                    self.db.execute(statement)
+                if sampler is not None:
+                    spec = sampler.outputs[0]
+                    drawn = self.db.rows(self.db.control.read(spec.name, [c.name for c in spec.columns]))
+                    by_number = dict(drawn)
+                    if any(by_number.get(s.number) is None for s in sequences):
+                        raise UserError("no token can be drawn, for rows of the model or of the state are missing: "
+                                        "load the model again, or give another file for the state")  # fmt: skip
+            if run:
+                fresh = {s.number: (end, function) for s, end in ends.items()}
+                for s, end in ends.items():
+                    s._length = end
+            for s in sequences if draw else ():
+                s._ids.append(by_number[s.number])
+                if s._ids[-1] in (self._stops or ()) or len(s._ids) >= s._max_length:
+                    selected.discard(s.number)  # the step has put it to rest
+        self._fresh, self._selected = fresh, selected
         return drawn
 
     def _function(self, ends: Mapping[TokenSequence, int]) -> str:
@@ -375,12 +434,12 @@ class Model:
         wanted = {s.number for s in sequences}
         if wanted == self._selected:
             return
-        c = self.db.control
+        c, before = self.db.control, self._selected
+        self._selected = None
         with self.db.transaction():
-            if self._selected is None:
+            if before is None:
                 self.db.execute(c.idle_all())
-            before = self._selected or set()
-            for number in before ^ wanted:
+            for number in (before or set()) ^ wanted:
                 self.db.execute(c.update_sequence(("live",)), [number in wanted, number])
         self._selected = wanted
 

@@ -81,5 +81,9 @@ def _whole(value: object) -> bool:
 
 
 def _check(holds: bool, rule: str, value: float) -> None:
-    if not (math.isfinite(value) and holds):
-        raise UserError(f"{rule}, not {value}")
+    try:
+        finite, shown = math.isfinite(value), f"{value}"
+    except (OverflowError, ValueError):  # an integer beyond the floats, or of more digits than Python prints
+        finite, shown = False, f"an integer of {int(value).bit_length()} bits"
+    if not (finite and holds):
+        raise UserError(f"{rule}, not {shown}")

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
-from tokenizers import Tokenizer
+
+from irsql.runtime.tokens import TextCodec
 
 Message = Mapping[str, str]
 """``role`` (``system``, ``user``, ``assistant``) and ``content``."""
@@ -87,16 +88,14 @@ class ChatTemplate:
             "add_generation_prompt": add_generation_prompt, **self.special,
         })  # fmt: skip
 
-    def encode(self, tokenizer_json: str, messages: Sequence[Message], add_generation_prompt: bool = True) -> list[int]:
+    def encode(self, codec: TextCodec, messages: Sequence[Message], add_generation_prompt: bool = True) -> list[int]:
         """The ids of a conversation; see the head of this module for special tokens in messages."""
-        tokenizer = Tokenizer.from_str(tokenizer_json)
-        special = sorted({t.content for t in tokenizer.get_added_tokens_decoder().values()}, key=len, reverse=True)
+        special = sorted(set(codec.special), key=len, reverse=True)
         control = re.compile("|".join(map(re.escape, special)) or r"(?!)")
         marked = [{key: _marked(value, control) for key, value in message.items()} for message in messages]
         ids: list[int] = []
         for n, piece in enumerate(re.split(f"[{_OPEN}{_CLOSE}]", self.render(marked, add_generation_prompt))):
-            tokenizer.encode_special_tokens = n % 2 == 1
-            ids += tokenizer.encode(piece, add_special_tokens=False).ids if piece else []
+            ids += codec.encode_part(piece, literal=n % 2 == 1)
         return ids
 
 

@@ -39,6 +39,11 @@ class TextCodec:
     text
         Content of the file.
 
+    Attributes
+    ----------
+    special
+        The texts of the tokens that are no part of the trained vocabulary.
+
     Raises
     ------
     UserError
@@ -52,6 +57,7 @@ class TextCodec:
             raise UserError(f"the tokenizer.json of the model cannot be read: {_first_line(error)}") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self.special: tuple[str, ...] = tuple(t.content for t in self._tokenizer.get_added_tokens_decoder().values())
 
     def encode(self, prompt: str) -> list[int]:
         """The ids of a prompt, with the special tokens the tokenizer puts around it.
@@ -63,10 +69,7 @@ class TextCodec:
         """
         if not prompt:
             raise UserError("the prompt is empty: give at least one character, or token ids")
-        try:
-            prompt.encode("utf-8")
-        except UnicodeEncodeError:
-            raise UserError("the prompt is not valid Unicode text") from None
+        _check_unicode(prompt)
         encoding = self._tokenizer.encode(prompt)
         if not encoding.ids:
             raise UserError("the prompt has no tokens: give text the model's tokenizer knows, or token ids")
@@ -74,6 +77,35 @@ class TextCodec:
         if missing is not None and self._tokenizer.normalizer is None:
             raise UserError(f"the model's tokenizer has no token for {missing!r}")
         return list(encoding.ids)
+
+    def encode_part(self, text: str, literal: bool) -> list[int]:
+        """The ids of a part of a prompt, with nothing around it.
+
+        Parameters
+        ----------
+        text
+            May be empty.
+        literal
+            Take the text of a special token for text.
+
+        Raises
+        ------
+        UserError
+            If it is no valid Unicode.
+        """
+        _check_unicode(text)
+        self._tokenizer.encode_special_tokens = literal
+        try:
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids) if text else []
+        finally:
+            self._tokenizer.encode_special_tokens = False
+
+
+def _check_unicode(prompt: str) -> None:
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError("the prompt is not valid Unicode text") from None
 
 
 def _uncovered(prompt: str, offsets: Iterable[tuple[int, int]]) -> str | None:

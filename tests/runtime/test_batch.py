@@ -11,6 +11,8 @@ from irsql.runtime.batch import generate_batch
 from irsql.runtime.errors import UserError
 from irsql.runtime.generate import generate
 from irsql.runtime.session import Model
+from irsql.runtime.settings import Settings
+from irsql.targets.duckdb import DuckDB
 from tests.runtime import toy
 
 PROMPTS = [[5], [7, 8, 9], [1, 2], [30, 31, 32, 33, 34, 35, 36], [4, 4], [99], [7, 8, 9, 10], [2], [250, 1], [3, 3, 3]]
@@ -42,6 +44,8 @@ def test_ten_prompts_equal_ten_single_runs(
             mine = [piece for n, piece in pieces if n == number]
             assert ([p.id for p in mine], "".join(p.text for p in mine)) == (ids, text)
         assert batch.timings["prefill_tokens"] == sum(map(len, PROMPTS))
+        assert batch.timings["decode_tokens"] == sum(len(ids) for ids, _ in alone)
+        assert all(r.ended for r in batch.results)
         assert model.sequences() == []
 
 
@@ -99,3 +103,54 @@ def test_texts(loaded: Path) -> None:
         batch = generate_batch(model, ["the", "th"], max_new_tokens=2, stop_ids=[])
         list(batch)
         assert [r.prompt_ids for r in batch.results] == [model.encode("the"), model.encode("th")]
+
+
+def test_sequences_begin_when_they_are_run(loaded: Path, tmp_path: Path) -> None:
+    with Model.open(loaded, state=tmp_path / "state.db") as model:
+        batch = generate_batch(model, PROMPTS, max_new_tokens=3, keep=True, stop_ids=[], at_once=4)
+        assert model.sequences() == []
+        for _ in range(2):
+            next(iter(batch))
+        batch.close()
+        assert model.sequences() == [0, 1, 2, 3]
+        assert [r.sequence for r in batch.results] == [0, 1, 2, 3, *[None] * 6]
+
+
+def test_many_sequences_are_made_and_removed_by_as_many_statements_as_one(
+    loaded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, run = 0, DuckDB._run
+
+    def counted(*args: Any) -> Any:
+        nonlocal count
+        count += 1
+        return run(*args)
+
+    monkeypatch.setattr(DuckDB, "_run", counted)
+    with Model.open(loaded) as model:
+        counts: list[tuple[int, int]] = []
+        for many in (1, 50):
+            count = 0
+            sequences = model.add_all([(Settings(), None)] * many)
+            made, count = count, 0
+            assert model.resume(many - 1) is sequences[-1]
+            assert [s.number for s in sequences] == model.sequences() == list(range(many))
+            count = 0
+            model.delete(sequences)
+            counts.append((made, count))
+            assert model.sequences() == []
+        assert counts[0] == counts[1]
+
+
+def test_removing_many_leaves_what_others_share(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        first, alone = model.sequence(), model.sequence()
+        first.prefill([1, 2, 3])
+        alone.prefill([4, 5])
+        second = first.fork(2)
+        model.delete([first, alone])
+        want = toy.expected([1, 2], 2)
+        assert [second.step() for _ in want] == want
+        model.delete([second])
+        for table in ("state_kv", "irsql_token", "irsql_segment", "irsql_sequence"):
+            assert model.db.rows(f'SELECT * FROM "state".{table}') == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,11 @@ import pytest
 from irsql.runtime.chat import Chat
 from irsql.runtime.errors import UserError
 from irsql.runtime.session import Model
+from irsql.runtime.tokens import TextStream
+from irsql.targets.control import META
+from irsql.targets.duckdb import DuckDB
 from tests.runtime import toy
+from tests.runtime.test_session import Interrupting
 
 SHORT = (
     "{% for m in messages %}<bos>{{ m.role[0] }}{{ m.content }}<eos>{% endfor %}"
@@ -34,7 +41,7 @@ def answer(chat: Chat, text: str, count: int = 3) -> list[int]:
 def expected(chat: Chat, text: str, count: int = 3) -> list[int]:
     """What the model says to the conversation as it is now and one more message, up to the first stop token."""
     messages = [*chat.messages, {"role": "user", "content": text}]
-    ids = toy.expected(chat.template.encode(toy.tokenizer().to_str(), messages), count)
+    ids = toy.expected(chat.template.encode(chat.model.codec, messages), count)
     return ids[: ids.index(299) + 1] if 299 in ids else ids
 
 
@@ -116,3 +123,102 @@ def test_models_that_cannot_chat(tmp_path: Path, loaded: Path) -> None:
         Chat(model)
     with Model.open(loaded) as model, pytest.raises(UserError, match="does not fit the context of 64"):
         Chat(model).say("a" * 70)
+
+
+def test_a_chat_without_messages_has_no_sequence(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        chat = Chat(model, system="s")
+        chat.reset()
+        assert model.sequences() == []
+        with pytest.raises(UserError, match="no sequence before its first message"):
+            chat.sequence  # noqa: B018
+        with pytest.raises(UserError, match="does not fit"):
+            chat.say("a" * 70)
+        assert model.sequences() == []
+        answer(chat, "a")
+        assert model.sequences() == [0]
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_wherever_a_message_is_interrupted_the_chat_goes_on(
+    loaded: Path, turn: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in itertools.count(1):
+        with Model.open(loaded) as model:
+            chat = Chat(model, system="s")
+            if turn == 2:
+                answer(chat, "a", 2)
+            before = chat.messages
+            with monkeypatch.context() as patch:
+                interrupting = Interrupting(patch, n, (DuckDB.control.commit, META))
+                try:
+                    answer(chat, "b", 2)
+                except KeyboardInterrupt:
+                    pass
+            assert chat.messages[: len(before)] == before
+            assert [m["content"] for m in chat.messages[len(before) :: 2]] in ([], ["b"])
+            want = expected(chat, "c", 2)
+            assert answer(chat, "c", 2) == want
+            assert model.sequences() == [0]
+            assert Chat(model, resume=0).messages == chat.messages
+            if interrupting.left > 0:
+                return
+
+
+DIES = """
+import os, sys
+from irsql.runtime.chat import Chat
+from irsql.runtime.session import Model
+for _ in Chat(Model.open(sys.argv[1], state=sys.argv[2]), system="s").say("a", 9):
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_killed_within_its_first_answer_a_chat_goes_on(loaded: Path, tmp_path: Path) -> None:
+    db = tmp_path / "chat.db"
+    assert subprocess.run([sys.executable, "-c", DIES, str(loaded), str(db)], check=False).returncode == -9
+    with Model.open(loaded, state=db) as model:
+        chat = Chat(model, resume=0)
+        assert [m["role"] for m in chat.messages] == ["system", "user", "assistant"]
+        ids = chat.template.encode(model.codec, chat.messages[:2])
+        assert chat.messages[2]["content"] == TextStream(model.tokens).push(*toy.expected(ids, 1))
+        want = expected(chat, "c")
+        assert answer(chat, "c") == want
+
+
+def test_the_fork_of_a_chat_is_a_chat(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        chat = Chat(model, system="s")
+        answer(chat, "a")
+        first = len(chat.sequence.ids)
+        answer(chat, "b")
+        whole = Chat(model, resume=chat.sequence.fork().number)
+        assert whole.messages == chat.messages
+        early = Chat(model, resume=chat.sequence.fork(first).number)
+        assert early.messages == chat.messages[:3]
+        asked = chat._messages[-2].end
+        within = Chat(model, resume=chat.sequence.fork(asked + 1).number)
+        assert within.messages[:-1] == chat.messages[:-1]
+        assert within.messages[-1]["content"] == TextStream(model.tokens).push(chat.sequence.ids[asked])
+        for fork in (whole, early, within):
+            want = expected(fork, "c")
+            assert answer(fork, "c") == want
+        assert chat.messages[-2]["content"] == "b"
+        with pytest.raises(UserError, match="is no chat"):
+            Chat(model, resume=model.sequence().fork().number)
+
+
+def test_an_answer_that_fails_leaves_the_conversation_as_it_was(
+    loaded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Model.open(loaded) as model:
+        chat = Chat(model)
+        answer(chat, "a")
+        before = chat.messages
+        with monkeypatch.context() as patch:
+            patch.setattr(Model, "step", lambda *_: (_ for _ in ()).throw(UserError("no")))
+            with pytest.raises(UserError, match="no"):
+                answer(chat, "b")
+        assert chat.messages == before == Chat(model, resume=0).messages
+        want = expected(chat, "c")
+        assert answer(chat, "c") == want

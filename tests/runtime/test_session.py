@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import pytest
 
 from irsql.runtime.errors import UserError
 from irsql.runtime.generate import Generation, generate
+from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import PREFILL_CHUNK, Model
+from irsql.targets.duckdb import DuckDB
 from irsql.targets.errors import EngineError
 from irsql.targets.program import FORMAT
 from tests.runtime import toy
@@ -349,3 +353,97 @@ def test_a_sequence_keeps_to_its_max_length(loaded: Path) -> None:
         with pytest.raises(UserError, match="may have 4 tokens"):
             sequence.prefill([1])
         assert len(sequence.ids) == 4
+
+
+class Interrupting:
+    """Raises Ctrl-C right after the n-th statement, of those with one of these words."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, n: int, words: Sequence[str] = ("",)) -> None:
+        self.left, run = n, DuckDB.execute
+
+        def execute(db: DuckDB, statement: Any, parameters: Any = None) -> None:
+            run(db, statement, parameters)
+            counts = any(word in (statement if isinstance(statement, str) else "") for word in words)
+            self.left -= counts
+            if counts and self.left == 0:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(DuckDB, "execute", execute)
+
+
+OPERATIONS: dict[str, Callable[[TokenSequence], Any]] = {
+    "step": lambda s: s.step(),
+    "forced": lambda s: s.step(7),
+    "prefill": lambda s: s.prefill([7, 8, 9]),
+    "feed": lambda s: s.model.feed([(s, [7, 8])]),
+    "truncate": lambda s: s.truncate(2),
+    "configure": lambda s: s.configure(max_length=30),
+    "fork": lambda s: s.fork(2),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_wherever_it_is_interrupted_a_sequence_is_what_the_database_holds(
+    loaded: Path, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in itertools.count(1):
+        with Model.open(loaded) as model:
+            model.set_stops([])
+            sequence, other = model.sequence(), model.sequence()
+            for s in (sequence, other):
+                s.prefill([1, 2, 3])
+            model.step([other])
+            model.step([sequence, other])
+            with monkeypatch.context() as patch:
+                interrupting = Interrupting(patch, n)
+                try:
+                    OPERATIONS[operation](sequence)
+                except KeyboardInterrupt:
+                    pass
+            held = model.db.rows('SELECT id FROM "state".irsql_token WHERE seq = 0 ORDER BY pos')
+            facts = model.db.rows('SELECT length, prompt_length, max_length FROM "state".irsql_sequence WHERE seq = 0')
+            assert sequence.ids == [i for (i,) in held]
+            assert (sequence.length, sequence.prompt_length, sequence.max_length) == facts[0]
+            for s in (sequence, other):
+                before = list(s.ids)
+                assert [model.step([s])[0] for _ in range(2)] == toy.expected(before, 2)
+            if interrupting.left > 0:
+                assert n > 1
+                return
+
+
+def test_an_interrupted_deletion_is_done_or_not(loaded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in itertools.count(1):
+        with Model.open(loaded) as model:
+            sequence = model.sequence()
+            sequence.prefill([1, 2, 3])
+            with monkeypatch.context() as patch:
+                interrupting = Interrupting(patch, n)
+                try:
+                    sequence.delete()
+                except KeyboardInterrupt:
+                    pass
+            if model.sequences():
+                assert sequence.step() == toy.expected([1, 2, 3], 1)[0]
+            else:
+                with pytest.raises(UserError, match=r"there is no sequence 0|sequence 0 has been deleted"):
+                    sequence.step()
+            if interrupting.left > 0:
+                return
+
+
+def test_one_object_a_sequence(loaded: Path) -> None:
+    with Model.open(loaded) as model:
+        first = model.sequence()
+        first.prefill([5, 9])
+        second = model.resume(0)
+        want = toy.expected([5, 9], 4)
+        assert [first.step(), second.step(), first.step(), second.step()] == want
+        assert second.ids == [5, 9, *want]
+        first.delete()
+        again = model.sequence()
+        assert again.number == second.number
+        with pytest.raises(UserError, match="sequence 0 has been deleted"):
+            second.prefill([1])
+        second.delete()  # not the new one
+        assert model.sequences() == [0]

@@ -22,6 +22,9 @@ from irsql.targets.control import SETTINGS
         ({"min_p": float("nan")}, "min-p must be between 0 and 1, not nan"),
         ({"repetition_penalty": 0}, "the repetition penalty must be more than 0, not 0"),
         ({"seed": 2**62}, f"the seed must be an integer between 0 and {2**62 - 1}, not {2**62}"),
+        ({"seed": 10**400}, f"the seed must be an integer between 0 and {2**62 - 1}, not an integer of 1329 bits"),
+        ({"top_k": 10**9999}, "top-k must be an integer of 0 or more, not an integer of 33216 bits"),
+        ({"temperature": 10**400}, "the temperature must be 0 or more, not an integer of 1329 bits"),
         ({"stream": True}, f"the stream must be an integer between 0 and {2**50 - 1}, not True"),
     ],
 )

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from irsql.runtime.errors import UserError
+from irsql.runtime.sequence import TokenSequence
+from irsql.runtime.session import Model
 from tests.runtime import toy
 from tests.runtime.test_chat import SHORT
 from tests.tools.test_cli import run
@@ -47,6 +50,50 @@ def test_a_batch_from_a_pipe_of_ids(
     code, out, _ = run(capsys, "generate", path, "--batch", "-", "--max-new-tokens", 2, "--stop-ids", "")
     assert code == 0
     assert [[int(i) for i in line.split()] for line in out.splitlines()] == [toy.expected(p, 2) for p in ([1, 5], [7])]
+
+
+@pytest.mark.parametrize("signalled", [True, False], ids=["Ctrl-C", "error"])
+def test_a_batch_that_is_broken_off_has_shown_what_ended(
+    loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, signalled: bool
+) -> None:
+    """The first text ends in the second step, the third in the third one; the second would go on."""
+    prompts, step, steps, early = ("a", "b", "c"), Model.step, 0, ""
+    first, second, third = (toy.expected(ids_of(p), 4) for p in prompts)
+    stops = first[1], third[2]
+    assert not set(stops) & {*second, first[0], *third[:2]}
+
+    def breaks(self: Model, sequences: list[TokenSequence]) -> list[int]:
+        nonlocal steps, early
+        steps += 1
+        if steps == 3:
+            early = capsys.readouterr().out
+        if steps == 4:
+            raise KeyboardInterrupt if signalled else UserError("no")
+        return step(self, sequences)
+
+    monkeypatch.setattr(Model, "step", breaks)
+    file = tmp_path / "prompts.txt"
+    file.write_text("\n".join(prompts))
+    options = ("--max-new-tokens", 9, "--stop-ids", ",".join(map(str, stops)), "--json")
+    code, late, err = run(capsys, "generate", loaded, "--batch", file, *options)
+    assert code == (130 if signalled else 1)
+    assert [json.loads(line)["ids"] for line in early.splitlines()] == [first[:2]]
+    assert [json.loads(line)["ids"] for line in late.splitlines()] == [third[:3]]
+    assert err == "irsql: 1 of 3 texts have not ended and are left out\n" + ("" if signalled else "irsql: no\n")
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_only_newlines_end_a_prompt(
+    loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, piped: bool
+) -> None:
+    prompts = ["a\vb", "a\fb", "a\x85b", "a\u2028b", "a\rb"]
+    content = "\r\n".join(prompts).encode()
+    file = tmp_path / "prompts.txt"
+    file.write_bytes(content)
+    if piped:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
+    _, out, _ = run(capsys, "generate", loaded, "--batch", "-" if piped else file, "--max-new-tokens", 1, "--json")
+    assert [json.loads(line)["prompt_ids"] for line in out.split("\n")[:-1]] == [ids_of(p) for p in prompts]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +138,16 @@ def test_list_fork_and_delete(loaded: Path, tmp_path: Path, capsys: pytest.Captu
     assert run(capsys, "sequences", "list", loaded, "--db", tmp_path / "no.db") == (1, "", sentence)
 
 
+def test_a_list_shows_texts_as_they_are(loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    db = tmp_path / "state.db"
+    text = "a [/b] [red]:smile:\x1b[31m\x85\u2028\u202e\u200d"
+    options = ("--max-new-tokens", 1, "--db", db)
+    assert run(capsys, "generate", loaded, text, *options)[0] == 0
+    code, out, _ = run(capsys, "sequences", "list", loaded, "--db", db)
+    assert code == 0
+    assert "a [/b] [red]:smile:\\x1b[31m\\x85\\u2028\\u202e\u200d" in out
+
+
 def test_chat_from_a_pipe(
     loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +162,39 @@ def test_chat_from_a_pipe(
     assert len(answers) == 3
     assert answers[2] == answers[0]
     assert chat("b\n", "--db", db, "--resume", 0) == [answers[1]]
+
+
+def test_a_message_that_does_not_fit_does_not_end_the_chat(
+    loaded: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chat(lines: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        return run(capsys, "chat", loaded, "--max-new-tokens", 2)
+
+    _, want, _ = chat("a\nb\n")
+    code, out, err = chat(f"a\n{'a' * 70}\nb\n")
+    assert (code, out) == (1, want)
+    first, last = err.splitlines()
+    assert first.startswith("irsql: a prompt of ")
+    assert first.endswith("; the conversation goes on without this message, /reset forgets all of it")
+    assert last == "irsql: 1 message got no answer"
+
+
+def test_a_chat_without_messages_leaves_nothing(
+    loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chat(lines: str, *arguments: object) -> None:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        assert run(capsys, "chat", loaded, "--db", db, *arguments)[::2] == (0, "")
+
+    db = tmp_path / "state.db"
+    options = ("--db", db, "--max-new-tokens", 2, "--stop-ids", "", "--json")
+    story = json.loads(run(capsys, "generate", loaded, "the", *options)[1])
+    chat("/exit\n")
+    assert len(run(capsys, "sequences", "list", loaded, "--db", db)[1].splitlines()) == 2
+    chat("a\n/reset\n", "--max-new-tokens", 1)  # a chat without a text is not what goes on
+    more = json.loads(run(capsys, "generate", loaded, *options)[1])
+    assert more["prompt_ids"] == story["prompt_ids"] + story["ids"]
 
 
 def test_chat_of_a_model_without_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import attrs
 import pyarrow as pa
 import pytest
 from sqlglot import exp, parse_one
@@ -14,7 +15,7 @@ from irsql.targets import explain
 from irsql.targets.control import MODEL
 from irsql.targets.program import Column, Part, Program, TableSpec
 from irsql.targets.tables import to_arrow
-from irsql.tools import cli
+from irsql.tools import cli, explain_command
 from tests.docs.pages import ROOT
 
 DEMO = ROOT / "irsql" / "data" / "demo"
@@ -127,3 +128,15 @@ def test_a_folder_needs_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "26 stored tables" in capsys.readouterr().out
     assert run("explain", tmp_path / "none") == 1
     assert "there is no" in capsys.readouterr().err
+
+
+def test_names_are_no_markup(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    name, odd = "model.layers.0", "model.[/b][red]:smile:\x1b"
+    decode = program.functions["decode"]
+    statements = tuple(attrs.evolve(s, scope=s.scope.replace(name, odd)) for s in decode.statements)
+    changed = attrs.evolve(program, functions={"decode": attrs.evolve(decode, statements=statements)})
+    explain_command.show(changed, "decode", None, with_sql=False)
+    explain_command.show(changed, "decode", odd, with_sql=True)
+    out = capsys.readouterr().out
+    assert out.count("model.[/b][red]:smile:\\x1b") >= 3
+    assert "\x1b" not in out
