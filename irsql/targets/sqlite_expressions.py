@@ -183,21 +183,34 @@ class SQLiteEmitter(Emitter):
         t = rel(op.result)
         yields = op.columns.block.terminator.operands
         cells = [_digit_of(v) for v in yields[len(t.keys):]]
-        if t.layout is None or t.layout.column is None or len(cells) < _NARROW or None in cells:
+        if t.layout is None or t.layout.column is None or None in cells:
             return None
         found = [(self.value(d, read), n, self.value(x, read)) for d, n, x in (c for c in cells if c is not None)]
         digit, _, x = found[0]
         if [n for _, n, _ in found] != list(range(len(found))) or len({(d.sql(), v.sql()) for d, _, v in found}) > 1:
             return None
-        width = 1 << round(math.log2(len(found)) / 2)
+        # Only where no row can be missing is a NULL a NaN, and stays one.
+        axis, extent = t.layout.tiled_axis, t.layout.column.extent
+        assert axis is not None
+        length = t.layout.extents[axis]
+        partial = t.partial or any(rel(v).partial for v in op.inputs)
+        whole = not partial and isinstance(length, int) and isinstance(extent, int) and length % extent == 0
+        width = 1 << round(math.log2(len(found)) / 2) if len(found) >= _NARROW else len(found)
         keys = [(self.value(v, read), k.name) for v, k in zip(yields, t.keys, strict=False)]
+        if width == len(found):
+            wide = [exp.alias_(self._only(x.copy(), digit.copy(), n, whole), v.name, quoted=True)
+                    for n, v in enumerate(t.values)]  # fmt: skip
+            base.set("expressions", [*(exp.alias_(k, n, quoted=True) for k, n in keys), *wide])
+            if group:
+                base.set("group", exp.Group(expressions=group))
+            return base
         high, low = self._divide(digit.copy(), number(width)), infix(exp.Mod, digit.copy(), number(width))
-        narrow = [exp.alias_(self._only(x.copy(), low.copy(), n), f"p{n}", quoted=True) for n in range(width)]
+        narrow = [exp.alias_(self._only(x.copy(), low.copy(), n, whole), f"p{n}", quoted=True) for n in range(width)]
         base.set("expressions", [*(exp.alias_(k, n, quoted=True) for k, n in keys),
                                  exp.alias_(high, "c", quoted=True), *narrow])  # fmt: skip
         base.set("group", exp.Group(expressions=[*group, high.copy()]))
         names = [column(k.name) for k in t.keys]
-        wide = [exp.alias_(self._only(column(f"p{n % width}"), column("c"), n // width), v.name, quoted=True)
+        wide = [exp.alias_(self._only(column(f"p{n % width}"), column("c"), n // width, whole), v.name, quoted=True)
                 for n, v in enumerate(t.values)]  # fmt: skip
         alias = exp.TableAlias(this=exp.to_identifier("p", quoted=True))
         out = exp.Select(expressions=[*names, *wide], from_=exp.From(this=exp.Subquery(this=base, alias=alias)))
@@ -206,11 +219,11 @@ class SQLiteEmitter(Emitter):
         return out
 
     @staticmethod
-    def _only(x: exp.Expr, digit: exp.Expr, n: int) -> exp.Expr:
-        """The sum of ``x`` where ``digit`` is ``n``; 0 where it never is."""
+    def _only(x: exp.Expr, digit: exp.Expr, n: int, whole: bool) -> exp.Expr:
+        """The ``x`` where ``digit`` is ``n``, 0 where it never is; ``whole`` says that it always is once."""
         where = exp.Where(this=exp.EQ(this=digit, expression=number(n)))
-        return exp.Coalesce(this=exp.Filter(this=call("SUM", x), expression=where),
-                            expressions=[exp.Literal.number("0.0")])  # fmt: skip
+        found = exp.Filter(this=call("SUM", x), expression=where)
+        return found if whole else exp.Coalesce(this=found, expressions=[exp.Literal.number("0.0")])
 
     def unpack(self, op: so.Unpack, source: exp.Expr) -> exp.Select:
         """Each row once for every index on the tiled axis, the column taken by a search."""
