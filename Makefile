@@ -42,7 +42,7 @@ bench: $(VENV)/installed-dev ## speed of loading, prefill and decode
 
 fuzz: $(VENV)/installed-dev ## the long randomised tests of a base SEED; GRAPH=N runs one random graph alone
 ifdef GRAPH
-	$(BIN)/python -m tests.fuzz.running $(GRAPH)
+	$(BIN)/python -m tests.fuzz.running $(GRAPH) $(if $(TARGET),--target $(TARGET))
 else
 	IRSQL_FUZZ_SEED=$(SEED) HYPOTHESIS_PROFILE=fuzz \
 		$(BIN)/python -m pytest -n $(JOBS) --hypothesis-seed=$(SEED) $(ARGS) tests/fuzz

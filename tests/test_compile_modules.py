@@ -1,4 +1,4 @@
-"""Modules that run as SQL on DuckDB equal eager PyTorch; what cannot be compiled gives one report."""
+"""Modules that run as SQL equal eager PyTorch; what cannot be compiled gives one report."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ from irsql.ir.verifier import verify
 from tests.models.importing import Call
 from tests.models.modules import ConvNet, Encoder, Mlp, TwoOutputs, seeded
 from tests.models.running import relative_error
+from tests.models.targets import TARGETS, on_targets
 
 TOLERANCE = 1e-4
 """Largest error of a row: ``max|a - b| / max|b|``."""
+
+
+everywhere = pytest.mark.parametrize("target", TARGETS)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -53,17 +57,21 @@ def agree(module: nn.Module, compiled: Compiled, *args: Tensor) -> None:
 
 
 def compiles(
-    module: nn.Module, args: Sequence[Tensor], dynamic: Mapping[str, Mapping[int, Any]] | None = None
+    module: nn.Module,
+    args: Sequence[Tensor],
+    dynamic: Mapping[str, Mapping[int, Any]] | None = None,
+    target: str = "duckdb",
 ) -> Compiled:
-    compiled: Compiled = irsql.compile(module, tuple(args), dynamic=dynamic)
+    compiled: Compiled = irsql.compile(module, tuple(args), dynamic=dynamic, target=target)
     agree(module, compiled, *args)
     return compiled
 
 
 # -- whole models --------------------------------------------------------------------------------------
-def test_mlp() -> None:
+@everywhere
+def test_mlp(target: str) -> None:
     module = seeded(Mlp())
-    compiled = compiles(module, [normal(4, 16)], {"x": {0: "B"}})
+    compiled = compiles(module, [normal(4, 16)], {"x": {0: "B"}}, target)
     for batch in (0, 1, 7):
         agree(module, compiled, normal(batch, 16, seed=batch))
 
@@ -73,18 +81,20 @@ def padding(*lengths: int, width: int) -> Tensor:
     return torch.arange(width) < torch.tensor(lengths)[:, None]
 
 
-def test_encoder_with_padding_mask() -> None:
+@everywhere
+def test_encoder_with_padding_mask(target: str) -> None:
     module = seeded(Encoder())
     dynamic = {"x": {0: "B", 1: "S"}, "mask": {0: "B", 1: "S"}}
-    compiled = compiles(module, [normal(2, 5, 24), padding(5, 3, width=5)], dynamic)
+    compiled = compiles(module, [normal(2, 5, 24), padding(5, 3, width=5)], dynamic, target)
     agree(module, compiled, normal(3, 9, 24, seed=1), padding(9, 1, 4, width=9))
     agree(module, compiled, normal(1, 1, 24, seed=2), padding(1, width=1))
 
 
-def test_two_outputs_integer_input_symbolic_batch() -> None:
+@everywhere
+def test_two_outputs_integer_input_symbolic_batch(target: str) -> None:
     module = seeded(TwoOutputs())
     ids = torch.randint(0, 11, (7, 3), generator=torch.Generator().manual_seed(0))
-    compiled = compiles(module, [ids, normal(7, 8)], {"ids": {0: "B"}, "x": {0: "B"}})
+    compiled = compiles(module, [ids, normal(7, 8)], {"ids": {0: "B"}, "x": {0: "B"}}, target)
     for batch in (0, 1, 7):
         agree(module, compiled, ids[:batch], normal(batch, 8, seed=batch))
 
@@ -134,10 +144,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_function(name: str) -> None:
+@on_targets(FUNCTIONS)
+def test_function(name: str, target: str) -> None:
     function, args = FUNCTIONS[name]
-    compiles(Call(function), args)
+    compiles(Call(function), args, target=target)
 
 
 def test_results_may_be_nested() -> None:
@@ -164,9 +174,10 @@ def test_sql_and_ir_of_every_stage() -> None:
         compiled.ir("nowhere")
 
 
-def test_calls_do_not_depend_on_each_other() -> None:
+@everywhere
+def test_calls_do_not_depend_on_each_other(target: str) -> None:
     module = seeded(Mlp())
-    compiled = compiles(module, [normal(4, 16)], {"x": {0: "B"}})
+    compiled = compiles(module, [normal(4, 16)], {"x": {0: "B"}}, target)
     first = compiled(normal(4, 16))
     agree(module, compiled, normal(9, 16, seed=3))
     assert torch.equal(compiled(normal(4, 16)), first)
@@ -178,12 +189,13 @@ def test_wrong_arguments_are_refused() -> None:
         compiled(normal(4, 15))
 
 
+@everywhere
 @pytest.mark.parametrize("function", [lambda x: torch.relu(x * 1.01 - 0.01), lambda x: torch.tanh(x * 1.01 + 0.01)])
-def test_long_chains_stay_within_what_sql_can_nest(function: Any) -> None:
+def test_long_chains_stay_within_what_sql_can_nest(function: Any, target: str) -> None:
     def chain(x: Tensor) -> Tensor:
         for _ in range(200):
             x = function(x)
         return x
 
     x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(irsql.compile(chain, (x,))(x), chain(x))
+    torch.testing.assert_close(irsql.compile(chain, (x,), target=target)(x), chain(x))

@@ -11,6 +11,7 @@ import pytest
 from irsql.api import Model
 from tests.models.databases import database
 from tests.models.llamas import llama_config, random_llama
+from tests.models.targets import TARGETS
 
 PROMPTS = [[1, 5, 9], [7], [3, 3, 3, 3, 3, 3, 3], [50, 60], [99, 2, 4, 8, 16], [11, 12, 13, 14], [42] * 9, [5, 1], [77],
            [30, 20, 10, 1, 2, 3]]  # fmt: skip
@@ -22,9 +23,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return database(random_llama(llama_config(num_hidden_layers=1)), tmp_path_factory.mktemp("llama"))
+@pytest.fixture(scope="module", params=TARGETS)
+def path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    return database(random_llama(llama_config(num_hidden_layers=1)), tmp_path_factory.mktemp("llama"),
+                    target=request.param)
 
 
 @pytest.fixture(scope="module")

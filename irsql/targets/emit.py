@@ -281,7 +281,7 @@ class FunctionEmitter:
         t = rel(op.result)
         if op.grouped:
             group = [self.e.value(v, read) for v in op.group.block.terminator.operands]
-            nested = packing.pivoted(self.e, op, out, group, read)
+            nested = self.e.pivoted(op, out, group, read)
             if nested is not None:
                 return nested
             if group:

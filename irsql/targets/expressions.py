@@ -301,6 +301,24 @@ class Emitter:
         """Whether a common table expression with so many readers is to be computed once, as a table."""
         return readers > 1
 
+    def pivoted(self, op: so.Select, base: exp.Select, group: list[exp.Expr], read: Columns) -> exp.Select | None:
+        """A grouped select that packs rows into columns, in a form that is fast; None if there is no better one.
+
+        Parameters
+        ----------
+        op
+            The select.
+        base
+            Its FROM and WHERE.
+        group
+            What it groups by.
+        read
+            How its columns are read.
+        """
+        from irsql.targets import packing  # which writes its lanes with an emitter
+
+        return packing.pivoted(self, op, base, group, read)
+
     def unpack(self, op: so.Unpack, source: exp.Expr) -> exp.Select:
         """The scalar rows of the tiles in a FROM item."""
         from irsql.targets import packing  # which writes its lanes with an emitter

@@ -7,6 +7,7 @@ an integer, for ``/`` of integers truncates.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -21,6 +22,8 @@ from irsql.ir.dims import Dim
 from irsql.targets.expressions import Columns, Emitter, call, column, infix, number
 
 Sub = Callable[[Value], exp.Expr]
+_NARROW = 16
+"""Fewer columns are packed in one step."""
 _ROWS = 5000
 """Rows written out in one VALUES: a statement's text has limits, the number of rows has not."""
 
@@ -98,6 +101,10 @@ class SQLiteEmitter(Emitter):
     def on_compare(self, op: ex.Compare, sub: Sub, columns: Columns) -> exp.Expr:
         """A comparison with a NaN is false, and NULL where it is one of NULL."""
         plain = super().on_compare(op, sub, columns)
+        offset = _offset(op)
+        if offset is not None:  # said both ways, so that either side can be looked up
+            y, other = sub(offset[0]), infix(exp.Sub, sub(op.lhs), number(offset[1]))
+            return exp.And(this=plain, expression=infix(exp.EQ, y, other))
         if not _is_float(op.lhs):
             return plain
         return exp.Coalesce(this=plain, expressions=[exp.Boolean(this=op.kind == "ne")])
@@ -138,7 +145,7 @@ class SQLiteEmitter(Emitter):
         return window.this
 
     def materialised(self, value: Value, readers: int) -> bool:
-        """Also what a reader would write out at every use of a column: SQLite inlines a select that is read once."""
+        """Also what a reader would write out wherever it uses a column: SQLite substitutes selects."""
         op = value.owner
         computes = isinstance(op, so.Select) and not op.grouped and any(
             not isinstance(v.owner, ex.Col) for v in op.columns.block.terminator.operands)
@@ -171,6 +178,53 @@ class SQLiteEmitter(Emitter):
         out = queries[0]
         return exp.union(*queries, distinct=False, copy=False) if len(queries) > 1 else out
 
+    def pivoted(self, op: so.Select, base: exp.Select, group: list[exp.Expr], read: Columns) -> exp.Select | None:
+        """Pack n columns in two steps of about √n columns each: one aggregate a column costs every row n tests."""
+        t = rel(op.result)
+        yields = op.columns.block.terminator.operands
+        cells = [_digit_of(v) for v in yields[len(t.keys):]]
+        if t.layout is None or t.layout.column is None or None in cells:
+            return None
+        found = [(self.value(d, read), n, self.value(x, read)) for d, n, x in (c for c in cells if c is not None)]
+        digit, _, x = found[0]
+        if [n for _, n, _ in found] != list(range(len(found))) or len({(d.sql(), v.sql()) for d, _, v in found}) > 1:
+            return None
+        # Only where no row can be missing is a NULL a NaN, and stays one.
+        axis, extent = t.layout.tiled_axis, t.layout.column.extent
+        assert axis is not None
+        length = t.layout.extents[axis]
+        partial = t.partial or any(rel(v).partial for v in op.inputs)
+        whole = not partial and isinstance(length, int) and isinstance(extent, int) and length % extent == 0
+        width = 1 << round(math.log2(len(found)) / 2) if len(found) >= _NARROW else len(found)
+        keys = [(self.value(v, read), k.name) for v, k in zip(yields, t.keys, strict=False)]
+        if width == len(found):
+            wide = [exp.alias_(self._only(x.copy(), digit.copy(), n, whole), v.name, quoted=True)
+                    for n, v in enumerate(t.values)]  # fmt: skip
+            base.set("expressions", [*(exp.alias_(k, n, quoted=True) for k, n in keys), *wide])
+            if group:
+                base.set("group", exp.Group(expressions=group))
+            return base
+        high, low = self._divide(digit.copy(), number(width)), infix(exp.Mod, digit.copy(), number(width))
+        narrow = [exp.alias_(self._only(x.copy(), low.copy(), n, whole), f"p{n}", quoted=True) for n in range(width)]
+        base.set("expressions", [*(exp.alias_(k, n, quoted=True) for k, n in keys),
+                                 exp.alias_(high, "c", quoted=True), *narrow])  # fmt: skip
+        base.set("group", exp.Group(expressions=[*group, high.copy()]))
+        names = [column(k.name) for k in t.keys]
+        wide = [exp.alias_(self._only(column(f"p{n % width}"), column("c"), n // width, whole), v.name, quoted=True)
+                for n, v in enumerate(t.values)]  # fmt: skip
+        alias = exp.TableAlias(this=exp.to_identifier("p", quoted=True))
+        out = exp.Select(expressions=[*names, *wide], from_=exp.From(this=exp.Subquery(this=base, alias=alias)))
+        if names:
+            out.set("group", exp.Group(expressions=[n.copy() for n in names]))
+        return out
+
+    @staticmethod
+    def _only(x: exp.Expr, digit: exp.Expr, n: int, whole: bool) -> exp.Expr:
+        """The ``x`` where ``digit`` is ``n``, 0 where it never is; ``whole`` says that it always is once."""
+        where = exp.Where(this=exp.EQ(this=digit, expression=number(n)))
+        found = exp.Filter(this=call("SUM", x), expression=where)
+        return found if whole else exp.Coalesce(this=found, expressions=[exp.Literal.number("0.0")])
+
     def unpack(self, op: so.Unpack, source: exp.Expr) -> exp.Select:
         """Each row once for every index on the tiled axis, the column taken by a search."""
         t, out = rel(op.x), rel(op.result)
@@ -197,6 +251,30 @@ class SQLiteEmitter(Emitter):
         if row is not None and isinstance(row.extent, int) and row.extent * row.stride > extent:
             query.where(infix(exp.LT, index.copy(), number(extent)), copy=False)
         return query
+
+
+def _offset(op: ex.Compare) -> tuple[Value, int] | None:
+    """``(y, c)`` of the comparison ``x = y + c`` of columns of two relations."""
+    total = op.rhs.owner
+    if op.kind != "eq" or not isinstance(total, ex.Binary) or total.kind != "add":
+        return None
+    x, y, c = op.lhs.owner, total.lhs.owner, total.rhs.owner
+    if not isinstance(x, ex.Col) or not isinstance(y, ex.Col) or not isinstance(c, ex.Constant) or x.input == y.input:
+        return None
+    return total.lhs, int(c.value)
+
+
+def _digit_of(cell: Value) -> tuple[Value, int, Value] | None:
+    """``(d, n, x)`` of the sum of ``x`` where ``d`` is ``n``, else of 0."""
+    total = cell.owner
+    choice = total.x.owner if isinstance(total, ex.Aggregate) and total.kind == "sum" else None
+    if not isinstance(choice, ex.Select) or not isinstance(choice.on_false.owner, ex.Constant):
+        return None
+    test = choice.condition.owner
+    if choice.on_false.owner.value != 0 or not isinstance(test, ex.Compare) or test.kind != "eq":
+        return None
+    constant = test.rhs.owner
+    return (test.lhs, int(constant.value), choice.on_true) if isinstance(constant, ex.Constant) else None
 
 
 def _pick(digit: exp.Expr, parts: list[exp.Column], first: int) -> exp.Expr:

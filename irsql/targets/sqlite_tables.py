@@ -14,13 +14,14 @@ TARGET = Target(
     functions={"exp": "EXP", "log": "LN", "sqrt": "SQRT", "sin": "SIN", "cos": "COS", "tanh": "TANH", "abs": "ABS",
                "floor": "FLOOR", "ceil": "CEIL", "trunc": "TRUNC", "sign": "SIGN", "isnan": "ISNULL", "pow": "POW"},
     # SQLite itself: 2,000 columns, 64 tables a join, depth 1,000, 127 arguments
-    limits=Limits(max_columns=2000, max_joins=60, max_expression_depth=64, max_function_args=100),
+    limits=Limits(max_columns=2000, max_joins=60, max_expression_depth=64, max_sum_terms=1000,
+                  max_function_args=100),
     costs=Costs(machine="2-core x86-64, 2.6 GHz", date="2026-11-23", byte_ns=1.0, row_ns=100.0, group_ns=200.0,
                 statement_ms=0.05, term_us=1.0),
     layout=LayoutDefaults(carriers=()),
     contract=ValueContract(float32=False, sum_of_f32_is_f64=True, has_nan=False, nan_greatest=False,
                            integer_division="truncates", mod_sign="dividend", division_by_zero="null", boolean=False),
-    options={"step-tables": "emptied"},
+    options={"step-tables": "emptied", "shared-selects": "tables"},
 )
 
 SQLITE = Backend(TARGET, SQLiteEmitter, "irsql.targets.sqlite:SQLite")

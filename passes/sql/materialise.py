@@ -1,7 +1,8 @@
 """``materialise``: decide which selects become step tables; what is left are CTEs.
 
-Three reasons make a statement of its own: a result of the function; a value that several statements read; the packed
-operand of a lane product, so that the engine knows it is a few rows and streams the weights past it. The graph question
+Three reasons make a statement of its own: a result of the function; a value that several statements read (or, where the
+target asks for it, one statement several times); the packed operand of a lane product, so that the engine knows it is a
+few rows and streams the weights past it. The graph question
 (which statements reach a value) is a reverse walk in SSA order.
 """
 
@@ -16,6 +17,9 @@ from irsql.dialects.sql import ops as so
 from irsql.ir.core import Builder, Func, Module, Op, Return, Value
 from irsql.ir.passes import Pass, PassContext
 
+SHARED = "shared-selects"
+"""Option of a target: ``tables`` where a common table expression is parsed anew for each of its readers, so that chains
+of shared ones grow exponentially."""
 _STATEMENTS = (so.Materialise, so.Append, so.Store)
 
 
@@ -37,7 +41,7 @@ class Materialise(Pass):
                     for v in op.inputs:
                         if _packs(v):
                             _cut(v)
-            _shared(func)
+            _shared(func, within=bool(ctx.target and ctx.target.options.get(SHARED) == "tables"))
             _name(func)
             count = sum(isinstance(op, so.Materialise | so.Append) for op in func.block.ops)
             ctx.statistic(f"statements of {func.sym_name}", count)
@@ -81,8 +85,11 @@ def _packs(value: Value) -> bool:
     return isinstance(op, so.Select) and any(isinstance(x, ex.Pack) for x in op.columns.block.ops)
 
 
-def _shared(func: Func) -> None:
-    """Cut every computed value that more than one statement reaches, the latest first."""
+def _shared(func: Func, within: bool) -> None:
+    """Cut every computed value that more than one statement reaches, the latest first.
+
+    With ``within`` also what one statement reads more than once.
+    """
     graph: nx.DiGraph[Op] = nx.DiGraph()
     order = [op for op in func.block.ops if not isinstance(op, Return)]
     for op in order:
@@ -96,7 +103,8 @@ def _shared(func: Func) -> None:
             roots[op] = frozenset({op})
             continue
         reached = frozenset[Op]().union(*(roots[user] for user in graph.successors(op)))
-        if len(reached) > 1 and isinstance(op, so.Select | so.UnionAll | so.Unpack):
+        several = len(reached) > 1 or (within and len(op.result.uses) > 1)
+        if several and isinstance(op, so.Select | so.UnionAll | so.Unpack):
             _cut(op.result)
             cut = next(u for u in op.result.users() if isinstance(u, so.Materialise))
             reached = frozenset({cut})

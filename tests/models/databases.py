@@ -20,11 +20,13 @@ from tests.models.llamas import save_llama
 
 
 def database(
-    model: LlamaForCausalLM, folder: Path, capture: Literal["fused", "aten"] = "fused", layout: str = ""
+    model: LlamaForCausalLM, folder: Path, capture: Literal["fused", "aten"] = "fused", layout: str = "",
+    target: str = "duckdb",
 ) -> Path:
     """Save, compile and load a model; `layout` are options of ``select-layout``."""
     save_llama(model, folder / "checkpoint")
-    program = compile_model(folder / "checkpoint", capture=capture, pipeline_text=pipeline(layout)).program
+    text = pipeline(layout)
+    program = compile_model(folder / "checkpoint", target, capture=capture, pipeline_text=text).program
     return load(program, Checkpoint.open(folder / "checkpoint"), folder / "model.db", progress=False)
 
 

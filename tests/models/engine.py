@@ -17,8 +17,10 @@ from irsql.frontend.importer import import_captured
 from irsql.frontend.weights import ModuleWeights
 from irsql.ir import semantics
 from irsql.ir.core import Module
+from irsql.ir.instruments.base import Instrument, PassRun
 from irsql.ir.interp import Array, Interpreter
 from irsql.ir.parser import parse_module
+from irsql.ir.printer import print_op
 from irsql.ir.verifier import verify
 from irsql.targets.base import driver
 from irsql.targets.control import MODEL, STATE
@@ -83,9 +85,11 @@ def check_everywhere(
     imported = import_captured(captured)
     weights = ModuleWeights(source)
     arrays = {name: weights.read(name) for name in weights}
-    compilation = compile_module(imported, target, weights=arrays, keep_text=True)
+    texts = _Texts()
+    compilation = compile_module(imported, target, weights=arrays, instruments=[texts])
     compiled = Compiled(compilation, captured, weights)
-    modules = {stage: parse_module(compilation.stages[stage]) for stage in dict.fromkeys(("tir", *stages))}
+    wanted_stages = dict.fromkeys(("tir", *stages))
+    modules = {stage: parse_module(texts.of[stage], resources=texts.resources) for stage in wanted_stages}
     for stage in stages:
         verify(modules[stage])
     for given in (args, *others):
@@ -98,6 +102,24 @@ def check_everywhere(
             _same(stage, interpret(modules[stage], arrays, dense, symbols), wanted, tolerance, least)
         got: list[Any] = pytree.tree_leaves(compiled(*given))
         _same(target, [torch.as_tensor(x).numpy() for x in got if x is not None], wanted, tolerance, least)
+
+
+class _Texts(Instrument):
+    """The module as it leaves each stage, and its big constants, which stand beside the text."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, str] = {}
+        self.resources: dict[str, Any] = {}
+
+    def before_pass(self, run: PassRun) -> None:
+        if run.pass_.changes_stage():
+            self._keep(run.module)
+
+    def after_pipeline(self, module: Module) -> None:
+        self._keep(module)
+
+    def _keep(self, module: Module) -> None:
+        self.of[str(module.attrs_["stage"])] = print_op(module, resources=self.resources)
 
 
 def _same(where: str, got: Sequence[Array], wanted: Sequence[Tensor], tolerance: float, least: float) -> None:
