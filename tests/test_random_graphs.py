@@ -67,3 +67,8 @@ def test_the_constant_of_a_contraction_with_nothing() -> None:
 def test_an_axis_of_one_cut_to_nothing() -> None:
     """The interpreter of tir checked coordinates that an empty loop never reads."""
     check(lambda x: (F.pad(x, (-1, 0)), x[:, 1:]), [torch.ones(3, 1)], [torch.ones(0, 1)], dynamic={"x": {0: "B"}})
+
+
+def test_a_constant_too_big_for_the_text() -> None:
+    """The stages were read back without the constants that stand beside a text of more than 16 elements."""
+    check(lambda x: x.index_fill(1, torch.tensor([11, -9, -8]), 1.0), [torch.zeros(3, 17)], dynamic={"x": {0: "B"}})
