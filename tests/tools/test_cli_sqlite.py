@@ -57,8 +57,8 @@ def test_what_it_has_become(databases: dict[str, Path], capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(("words", "problem"), [
-    (("compile", "{folder}", "-o", "{out}", "--target", "sqlite"), "scripts are written for DuckDB only, not for SQLite"),
-    (("compile", "{sqlite}", "-o", "{out}"), "scripts are written for DuckDB only, not for SQLite"),
+    (("compile", "{folder}", "-o", "{out}", "--target", "sqlite"), "scripts are written for DuckDB only"),
+    (("compile", "{sqlite}", "-o", "{out}"), "scripts are written for DuckDB only"),
     (("generate", "{sqlite}", *PROMPT, "--target", "duckdb"), "was compiled for the target 'sqlite'"),
     (("generate", "{sqlite}", *PROMPT, "--threads", "2"), "SQLite runs on one thread, not on 2"),
     (("generate", "{sqlite}", *PROMPT, "--db", "{duckdb}"), "is not a SQLite database"),
