@@ -290,15 +290,16 @@ def demo(
     context: typer.Context,
     prompt: Annotated[str, typer.Argument(help="How the story begins.")] = DEMO_PROMPT,
     max_new_tokens: MaxNewTokens = 300, temperature: Temperature = 0.7, seed: Seed = 0,
+    target: TargetOption = "duckdb",
 ) -> None:  # fmt: skip
-    """Tell a story: DuckDB computes it from the small Llama that comes with irsql, token by token."""
-    with open_model(context, DEMO) as model:
+    """Tell a story: a database computes it from the small Llama that comes with irsql, token by token."""
+    with open_model(context, DEMO, target=target) as model:
         running = model.generate(prompt, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
         sys.stdout.write(prompt)
         _show(model, running, as_json=False)
         speed = running.timings["tokens_per_second"]
         print(
-            f"irsql: {len(running.ids)} tokens, {speed:.1f} a second, computed by DuckDB {model.db.version}",
+            f"irsql: {len(running.ids)} tokens, {speed:.1f} a second, computed by {model.db.title} {model.db.version}",
             file=sys.stderr,
         )
 

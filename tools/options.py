@@ -21,7 +21,9 @@ class Capture(StrEnum):
 ModelArg = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A Hugging Face folder, or a database `irsql load` wrote.")
 ]
-TargetOption = Annotated[str, typer.Option(help="What to compile for: duckdb, or a target of a package of yours.")]
+TargetOption = Annotated[
+    str, typer.Option(help="What to compile for: duckdb, sqlite, or a target of a package of yours.")
+]
 ModelTargetOption = Annotated[
     str | None,
     typer.Option(help="What to compile a folder for (default: duckdb); a loaded database keeps its own target."),

@@ -19,7 +19,7 @@ from irsql.ir.attributes import I64, ScalarType, Type
 from irsql.ir.core import Func, IRError, Op, Return, Value
 from irsql.ir.dims import Dim
 from irsql.targets import packing
-from irsql.targets.expressions import Columns, Emitter, column, number, union_all
+from irsql.targets.expressions import Columns, Emitter, column, number
 from irsql.targets.names import Names, view_of
 from irsql.targets.program import Column, Function, Part, Statement, TableSpec
 
@@ -226,7 +226,7 @@ class FunctionEmitter:
             queries = [exp.Select(expressions=[exp.alias_(column(c), out, quoted=True) for c, out in
                                                zip(rel(v).columns, rel(value).columns, strict=True)],
                                   from_=exp.From(this=self._source(v, names, "a0"))) for v in op.inputs]
-            return union_all(queries)
+            return self.e.union_all(queries, list(rel(value).columns))
         if isinstance(op, so.Values):
             return self._values(op)
         if isinstance(op, so.Range):

@@ -297,6 +297,10 @@ class Emitter:
         """A list of scalars or lanes."""
         return call("LIST_VALUE", *items)
 
+    def union_all(self, queries: list[exp.Select], names: list[str]) -> exp.Query:
+        """``UNION ALL`` of queries with columns of these names."""
+        return union_all(queries)
+
     def materialised(self, value: Value, readers: int) -> bool:
         """Whether a common table expression with so many readers is to be computed once, as a table."""
         return readers > 1

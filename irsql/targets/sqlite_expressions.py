@@ -24,6 +24,8 @@ from irsql.targets.expressions import Columns, Emitter, call, column, infix, num
 Sub = Callable[[Value], exp.Expr]
 _NARROW = 16
 """Fewer columns are packed in one step."""
+_TERMS = 400
+"""Terms of a compound select; SQLite takes 500."""
 _ROWS = 5000
 """Rows written out in one VALUES: a statement's text has limits, the number of rows has not."""
 
@@ -175,8 +177,15 @@ class SQLiteEmitter(Emitter):
             values = exp.Values(expressions=[exp.Tuple(expressions=cells) for cells in rows[start:start + _ROWS]])
             cells = [exp.alias_(exp.column(f"column{n}"), name, quoted=True) for n, name in enumerate(names, 1)]
             queries.append(exp.Select(expressions=cells, from_=exp.From(this=exp.Subquery(this=values))))
-        out = queries[0]
-        return exp.union(*queries, distinct=False, copy=False) if len(queries) > 1 else out
+        return self.union_all(queries, names)
+
+    def union_all(self, queries: list[exp.Select], names: list[str]) -> exp.Query:
+        """Of more than a compound select may have, as one of subqueries."""
+        while len(queries) > _TERMS:
+            parts = [queries[n:n + _TERMS] for n in range(0, len(queries), _TERMS)]
+            queries = [exp.Select(expressions=[column(c) for c in names], from_=exp.From(this=exp.Subquery(
+                this=super(SQLiteEmitter, self).union_all(part, names)))) for part in parts]
+        return super().union_all(queries, names)
 
     def pivoted(self, op: so.Select, base: exp.Select, group: list[exp.Expr], read: Columns) -> exp.Select | None:
         """Pack n columns in two steps of about √n columns each: one aggregate a column costs every row n tests."""

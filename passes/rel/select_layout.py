@@ -19,6 +19,9 @@ from irsql.ir.passes import Pass, PassContext
 from irsql.ir.target import Target
 from irsql.passes.rel._contraction import Contraction, match
 
+_KEYS = 20
+"""Key columns that a join of two operands may have."""
+
 
 @attrs.frozen
 class SelectLayout(Pass):
@@ -68,7 +71,7 @@ class SelectLayout(Pass):
         if static:
             best = max(static, key=lambda s: int(str(s.extent)))
             return self._dot(int(str(best.extent)), lane, carrier, rows, target)
-        most = target.limits.max_columns // 2
+        most = _widest(target)
         free = [f for f in c.free if isinstance(f.extent, int) and self.min_extent <= f.extent <= most]
         stored = [f for f in free if _is_state(c.join.inputs[f.input])] or free
         if stored and any(not isinstance(k.extent, int) for k in rel(c.project.result).keys):
@@ -79,11 +82,16 @@ class SelectLayout(Pass):
 
     def _dot(self, extent: int, lane: int, carrier: str, rows: int, target: Target) -> ro.Tile | None:
         if not carrier:
-            return ro.Tile("dot", 0, extent, 1, "") if extent <= target.limits.max_columns // 2 else None
+            return ro.Tile("dot", 0, extent, 1, "") if extent <= _widest(target) else None
         columns = -(-extent // lane)
         if columns > self.max_columns:
             lane, columns = -(-extent // self.max_columns), self.max_columns
         return ro.Tile("dot", -(-extent // columns), columns, _branches(rows, columns, target), carrier)
+
+
+def _widest(target: Target) -> int:
+    """Columns of an operand: a join has those of both, and their keys."""
+    return (target.limits.max_columns - _KEYS) // 2
 
 
 def _is_state(value: Value) -> bool:
