@@ -42,7 +42,6 @@ from irsql.targets.control import (
     STATE,
     STOP,
     TABLES,
-    TEXT_VIEW,
     TOKEN,
     VOCABULARY,
     states,
@@ -51,6 +50,7 @@ from irsql.targets.duckdb import UNCOMPRESSED, DuckDB, attach_sql, detach_sql
 from irsql.targets.program import Program
 from irsql.targets.prompts import Prompts
 from irsql.targets.segments import Segments
+from irsql.targets.shell import TEXT_VIEW, Shell
 
 WEIGHTS = "weights"
 _BATCH_ROWS = 4096
@@ -213,11 +213,11 @@ def _scripts(program: Program, run: Run, checkpoint: str | None) -> dict[str, st
     attach = [attach_sql("model.db", MODEL, read_only=True), attach_sql("state.db", STATE, read_only=False)]
     steps = [".read schema.sql", ".read prompt.sql", ".read prefill.sql"]
     steps += [".read decode.sql"] * (run.max_new_tokens - 1)
+    shown = Shell(c).text_view(run.has_text)
     return {
         "load.sql": _script("Build model.db, once. In this folder: duckdb < load.sql", _load(program), bail=True),
         "schema.sql": _script("Attach the model and the state, and see that they are those of these scripts.",
-                              [*attach, *_checks(program, checkpoint), *_defaults(run), c.text_view(run.has_text)],
-                              bail=True),
+                              [*attach, *_checks(program, checkpoint), *_defaults(run), shown], bail=True),
         "prompt.sql": _script("Forget all sequences and give one prompt.", _prompt(program, run)),
         "prefill.sql": _script(
             "Start the prompts in irsql_prompt, run them, and draw a token for every live sequence.",
@@ -235,8 +235,8 @@ def _checks(program: Program, checkpoint: str | None) -> list[str]:
     c = DuckDB.control
     problem = "model.db does not hold the model of these scripts, or not all of it: run load.sql again"
     facts = {"program_hash": program.text_hash} | ({"checkpoint": checkpoint} if checkpoint else {})
-    out = [c.require_fact(key, value, problem) for key, value in facts.items()]
-    return [*out, *Segments(c).schema(program), *c.claim_state(
+    out = [Shell(c).require_fact(key, value, problem) for key, value in facts.items()]
+    return [*out, *Segments(c).schema(program), *Shell(c).claim_state(
         program.text_hash, "state.db holds sequences of another model: move it away")]  # fmt: skip
 
 
@@ -258,7 +258,7 @@ def _load(program: Program) -> list[str]:
     layout += [(name, list(TABLES[name])) for name in (VOCABULARY, META)]
     for name, columns in layout:
         out.append(c.create_table(name, columns, MODEL, replace=True))
-        out.append(c.insert_parquet(name, [k for k, _ in columns], f"{WEIGHTS}/{name}.parquet", MODEL))
+        out.append(Shell(c).insert_parquet(name, [k for k, _ in columns], f"{WEIGHTS}/{name}.parquet", MODEL))
     return [*out, detach_sql(MODEL)]
 
 

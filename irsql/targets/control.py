@@ -34,12 +34,8 @@ from irsql.targets.tables import split_type
 META, VOCABULARY, SEQUENCE, TOKEN, STOP, SEGMENT = (
     "irsql_meta", "irsql_vocabulary", "irsql_sequence", "irsql_token", "irsql_stop", "irsql_segment")  # fmt: skip
 PROMPT, SETTING = "irsql_prompt", "irsql_setting"
-TEXT_VIEW = "irsql_text"
-"""Temporary: the text of each sequence, for scripts."""
 STEP = "irsql_step"
 """Temporary: the live sequences of the step that runs."""
-CHECK = "irsql_check"
-"""Temporary: takes the empty result of a check that passed."""
 MODEL, STATE = "model", "state"
 
 STATE_FORMAT = "4"
@@ -102,11 +98,13 @@ def col(text: str, of: str | None = None) -> exp.Column:
     return exp.Column(this=name(text), table=name(of) if of else None)
 
 
-def _and(*terms: exp.Expr) -> exp.Expr:
+def every(*terms: exp.Expr) -> exp.Expr:
+    """``AND`` of conditions."""
     return exp.and_(*terms, copy=False)
 
 
-def _eq(a: exp.Expr, b: exp.Expr) -> exp.Expr:
+def equal(a: exp.Expr, b: exp.Expr) -> exp.Expr:
+    """``a = b``."""
     return exp.EQ(this=a, expression=b)
 
 
@@ -114,7 +112,8 @@ def _plus_one(a: exp.Expr) -> exp.Expr:
     return exp.Add(this=a, expression=exp.Literal.number(1))
 
 
-def _named(node: exp.Expr, text: str) -> exp.Expr:
+def named(node: exp.Expr, text: str) -> exp.Expr:
+    """``node AS text``."""
     return exp.Alias(this=node, alias=name(text))
 
 
@@ -125,15 +124,8 @@ def _max(node: exp.Expr) -> exp.Expr:
 def _live_tokens() -> exp.Select:
     """``FROM`` the tokens of the live sequences as far as the step goes."""
     return exp.select(copy=False).from_(table(TOKEN, STATE, "t"), copy=False).join(
-        table(SEQUENCE, STATE, "q"), on=_eq(col("seq", "t"), col("seq", "q")), copy=False
+        table(SEQUENCE, STATE, "q"), on=equal(col("seq", "t"), col("seq", "q")), copy=False
     ).where(col("live", "q"), exp.LT(this=col("pos", "t"), expression=col("run_to", "q")), copy=False)  # fmt: skip
-
-
-def _drawn_tokens() -> exp.Select:
-    """``FROM`` every sequence's tokens after its prompt."""
-    behind = exp.GTE(this=col("pos", "t"), expression=col("prompt_length", "q"))
-    return exp.select(copy=False).from_(table(SEQUENCE, STATE, "q"), copy=False).join(
-        table(TOKEN, STATE, "t"), on=_and(_eq(col("seq", "t"), col("seq", "q")), behind), copy=False)  # fmt: skip
 
 
 def empties(target: Target) -> bool:
@@ -213,71 +205,28 @@ class Control:
 
     def set_dims(self, program: Program, values: Mapping[str, int]) -> list[str]:
         """Fill the table of the symbols with numbers."""
-        row = [_named(exp.Cast(this=exp.convert(v), to=sql_type("i64")), s) for s, v in values.items()]
+        row = [named(exp.Cast(this=exp.convert(v), to=sql_type("i64")), s) for s, v in values.items()]
         return self._temporary(program.dims_table, exp.select(*row, copy=False))
-
-    # -- which model -----------------------------------------------------------------------------------
-    def require_fact(self, key: str, value: str, problem: str) -> str:
-        """Fail with the sentence ``problem`` unless the model database has this fact; a statement for scripts."""
-        has = exp.select(exp.Literal.number(1), copy=False).from_(table(META, MODEL), copy=False).where(
-            _and(_eq(col("key"), exp.Literal.string(key)), _eq(col("value"), exp.Literal.string(value))), copy=False
-        )  # fmt: skip
-        return self._fail_unless(has, problem)
-
-    def claim_state(self, program_hash: str, problem: str) -> list[str]:
-        """Note in the state database which model it belongs to; fail where it belongs to another."""
-        owner = exp.select(exp.Literal.number(1), copy=False).from_(table(META, STATE, "s"), copy=False).where(
-            _eq(col("key", "s"), exp.Literal.string("model")), copy=False)  # fmt: skip
-        mine = exp.DPipe(this=col("value", "m"), expression=exp.Literal.string(f":{program_hash}"))
-        checkpoint = exp.select(exp.Literal.string("model"), mine, copy=False).from_(
-            table(META, MODEL, "m"), copy=False
-        ).where(_eq(col("key", "m"), exp.Literal.string("checkpoint")), copy=False)  # fmt: skip
-        fresh = exp.Not(this=exp.Exists(this=owner.copy()))
-        claim = checkpoint.copy().where(fresh.copy(), copy=False)
-        form = exp.select(exp.Literal.string("format"), exp.Literal.string(STATE_FORMAT), copy=False).where(
-            fresh, copy=False)  # fmt: skip
-        same = owner.join(table(META, MODEL, "m"), on=_and(
-            _eq(col("key", "m"), exp.Literal.string("checkpoint")), _eq(col("value", "s"), mine.copy())
-        ), copy=False)  # fmt: skip
-        return [self._insert(META, ("key", "value"), form, STATE),
-                self._insert(META, ("key", "value"), claim, STATE), self._fail_unless(same, problem)]  # fmt: skip
-
-    def fail_if(self, rows: exp.Select, problem: str) -> str:
-        """Fail with a sentence if a query has rows; a statement for scripts."""
-        return self._fail_where(exp.Exists(this=rows), problem)
-
-    def _fail_unless(self, rows: exp.Select, problem: str) -> str:
-        return self._fail_where(exp.Not(this=exp.Exists(this=rows)), problem)
-
-    def _fail_where(self, condition: exp.Expr, problem: str) -> str:
-        fail = exp.Anonymous(this="ERROR", expressions=[exp.Literal.string(problem)])
-        query = exp.select(_named(fail, "problem"), copy=False).where(condition, copy=False)
-        return self._replace(CHECK, query)
 
     # -- filling and reading ---------------------------------------------------------------------------
     def insert(self, table_name: str, columns: Sequence[str], catalog: str | None = None) -> str:
         """``INSERT … VALUES (?, …)``; a statement for the driver alone."""
         row = exp.Tuple(expressions=[exp.Placeholder() for _ in columns])
-        return self._insert(table_name, columns, exp.Values(expressions=[row]), catalog)
+        return self.insert_query(table_name, columns, exp.Values(expressions=[row]), catalog)
 
     def insert_from(self, table_name: str, columns: Sequence[str], source: str, catalog: str | None = None) -> str:
         """``INSERT … SELECT`` of all the columns from another table."""
         query = exp.select(*[col(c) for c in columns], copy=False).from_(table(source), copy=False)
-        return self._insert(table_name, columns, query, catalog)
-
-    def insert_parquet(self, table_name: str, columns: Sequence[str], file: str, catalog: str | None = None) -> str:
-        """``INSERT … SELECT`` of all the columns from a Parquet file."""
-        source = exp.Table(this=exp.ReadParquet(expressions=[exp.Literal.string(file)]))
-        query = exp.select(*[col(c) for c in columns], copy=False).from_(source, copy=False)
-        return self._insert(table_name, columns, query, catalog)
+        return self.insert_query(table_name, columns, query, catalog)
 
     def insert_rows(self, table_name: str, columns: Sequence[str], rows: Sequence[Sequence[int | float | bool | str]],
                     catalog: str | None = None) -> str:
         """``INSERT … VALUES`` with literal rows, for scripts."""
         values = [exp.Tuple(expressions=[exp.convert(v) for v in row]) for row in rows]
-        return self._insert(table_name, columns, exp.Values(expressions=values), catalog)
+        return self.insert_query(table_name, columns, exp.Values(expressions=values), catalog)
 
-    def _insert(self, table_name: str, columns: Sequence[str], source: exp.Expr, catalog: str | None) -> str:
+    def insert_query(self, table_name: str, columns: Sequence[str], source: exp.Expr, catalog: str | None) -> str:
+        """``INSERT`` of the rows of a query."""
         into = exp.Schema(this=table(table_name, catalog), expressions=[name(c) for c in columns])
         return self.text(exp.Insert(this=into, expression=source))
 
@@ -286,7 +235,7 @@ class Control:
         """``SELECT`` of columns; ``where`` names columns compared with ``?``."""
         query = exp.select(*[col(c) for c in columns], copy=False).from_(table(table_name, catalog), copy=False)
         for c in where:
-            query.where(_eq(col(c), exp.Placeholder()), copy=False)
+            query.where(equal(col(c), exp.Placeholder()), copy=False)
         if order:
             query.order_by(*[col(c) for c in order], copy=False)
         return self.text(query)
@@ -295,21 +244,21 @@ class Control:
         """The names of the tables of an attached database."""
         source = exp.Table(this=exp.to_identifier("tables"), db=exp.to_identifier("information_schema"))
         query = exp.select(exp.column("table_name"), copy=False).from_(source, copy=False)
-        return self.text(query.where(_eq(exp.column("table_catalog"), exp.Literal.string(catalog)), copy=False))
+        return self.text(query.where(equal(exp.column("table_catalog"), exp.Literal.string(catalog)), copy=False))
 
     def delete(self, table_name: str, catalog: str | None = None, where: Sequence[str] = (),
                at_least: str | None = None) -> str:
         """``DELETE`` of the rows whose columns ``where`` equal ``?``, and whose column ``at_least`` is ``>= ?``."""
-        terms: list[exp.Expr] = [_eq(col(c), exp.Placeholder()) for c in where]
+        terms: list[exp.Expr] = [equal(col(c), exp.Placeholder()) for c in where]
         if at_least:
             terms.append(exp.GTE(this=col(at_least), expression=exp.Placeholder()))
-        condition = exp.Where(this=_and(*terms)) if terms else None
+        condition = exp.Where(this=every(*terms)) if terms else None
         return self.text(exp.Delete(this=table(table_name, catalog), where=condition))
 
     def update_sequence(self, columns: Sequence[str]) -> str:
         """``UPDATE`` of columns of one sequence with ``?``; the last ``?`` is its number."""
-        sets = [_eq(col(c), exp.Placeholder()) for c in columns]
-        where = exp.Where(this=_eq(col("seq"), exp.Placeholder()))
+        sets = [equal(col(c), exp.Placeholder()) for c in columns]
+        where = exp.Where(this=equal(col("seq"), exp.Placeholder()))
         return self.text(exp.Update(this=table(SEQUENCE, STATE), expressions=sets, where=where))
 
     # -- one step --------------------------------------------------------------------------------------
@@ -332,14 +281,14 @@ class Control:
 
     def members(self) -> list[str]:
         """Note which sequences take part in the step, where it ends, and their settings."""
-        newest = _named(_plus_one(_max(col("pos", "t"))), "position")
-        settings = [_named(_max(col(c, "q")), c) for c in ("length", "max_length", *(name for name, _ in SETTINGS))]
-        query = _live_tokens().select(_named(col("seq", "q"), "seq"), newest, *settings, copy=False)
+        newest = named(_plus_one(_max(col("pos", "t"))), "position")
+        settings = [named(_max(col(c, "q")), c) for c in ("length", "max_length", *(name for name, _ in SETTINGS))]
+        query = _live_tokens().select(named(col("seq", "q"), "seq"), newest, *settings, copy=False)
         return self._temporary(STEP, query.group_by(col("seq", "q"), copy=False))
 
     def idle_all(self) -> str:
         """Let no sequence take part in the next step."""
-        return self.text(exp.Update(this=table(SEQUENCE, STATE), expressions=[_eq(col("live"), exp.false())]))
+        return self.text(exp.Update(this=table(SEQUENCE, STATE), expressions=[equal(col("live"), exp.false())]))
 
     def _dims(self, program: Program, function: Function) -> list[str]:
         """The symbols of a function whose graph was captured for one sequence: past and new rows."""
@@ -375,10 +324,10 @@ class Control:
         seq, token = (key.name for key in logits.keys)
         had = exp.select(col("seq", "t"), col("id", "t"), col("repetition_penalty", "q"), copy=False).from_(
             table(TOKEN, STATE, "t"), copy=False
-        ).join(table(STEP, alias="q"), on=_eq(col("seq", "t"), col("seq", "q")), copy=False)  # fmt: skip
+        ).join(table(STEP, alias="q"), on=equal(col("seq", "t"), col("seq", "q")), copy=False)  # fmt: skip
         rows = exp.Subquery(this=had.distinct(copy=False), alias=exp.TableAlias(this=name("h")))
         query = exp.select(copy=False).from_(table(logits.name, alias="l"), copy=False).join(
-            rows, on=_and(_eq(col("seq", "h"), col(seq, "l")), _eq(col("id", "h"), col(token, "l"))),
+            rows, on=every(equal(col("seq", "h"), col(seq, "l")), equal(col("id", "h"), col(token, "l"))),
             join_type="left", copy=False)  # fmt: skip
         penalty = exp.Coalesce(this=col("repetition_penalty", "h"), expressions=[exp.Literal.number("1.0")])
         return self._fill(spec, query, [col(seq, "l"), col(token, "l"), penalty])
@@ -388,28 +337,28 @@ class Control:
         ids = sample.outputs[0]
         drawn = exp.select(col("seq", "s"), col("position", "s"), col(ids.values[0].name, "i"), copy=False).from_(
             table(ids.name, alias="i"), copy=False
-        ).join(table(STEP, alias="s"), on=_eq(col(ids.keys[0].name, "i"), col("seq", "s")), copy=False)  # fmt: skip
-        return self._insert(TOKEN, ("seq", "pos", "id"), drawn, STATE)
+        ).join(table(STEP, alias="s"), on=equal(col(ids.keys[0].name, "i"), col("seq", "s")), copy=False)  # fmt: skip
+        return self.insert_query(TOKEN, ("seq", "pos", "id"), drawn, STATE)
 
     def finish(self, sample: Function | None) -> str:
         """The last write of a step: how far the state of each sequence reaches, and whether it goes on."""
-        sets = [_eq(col("length"), col("position", "s")), _eq(col("run_to"), exp.Literal.number(END))]
+        sets = [equal(col("length"), col("position", "s")), equal(col("run_to"), exp.Literal.number(END))]
         source = exp.select(col("seq"), col("position"), copy=False).from_(table(STEP), copy=False)
         if sample is not None:
             ids = sample.outputs[0]
             stops = exp.select(col("id"), copy=False).from_(table(STOP, STATE), copy=False)
             stopped = exp.In(this=col(ids.values[0].name, "i"), query=exp.Subquery(this=stops))
             full = exp.GTE(this=_plus_one(col("position", "s")), expression=col("max_length", "s"))
-            on = _eq(col(ids.keys[0].name, "i"), col("seq", "s"))
+            on = equal(col(ids.keys[0].name, "i"), col("seq", "s"))
             goes_on = exp.Not(this=exp.Paren(this=exp.or_(stopped, full, copy=False)))
-            source = exp.select(col("seq", "s"), col("position", "s"), _named(goes_on, "goes_on"), copy=False).from_(
+            source = exp.select(col("seq", "s"), col("position", "s"), named(goes_on, "goes_on"), copy=False).from_(
                 table(STEP, alias="s"), copy=False
             ).join(table(ids.name, alias="i"), on=on, copy=False)  # fmt: skip
-            sets.append(_eq(col("live"), col("goes_on", "s")))
+            sets.append(equal(col("live"), col("goes_on", "s")))
         rows = exp.Subquery(this=source, alias=exp.TableAlias(this=name("s")))
         return self.text(exp.Update(
             this=table(SEQUENCE, STATE), expressions=sets, from_=exp.From(this=rows),
-            where=exp.Where(this=_eq(col("seq", SEQUENCE), col("seq", "s"))),
+            where=exp.Where(this=equal(col("seq", SEQUENCE), col("seq", "s"))),
         ))  # fmt: skip
 
     def step(self, program: Program, function: Function, sampler: Function | None) -> list[str]:
@@ -424,42 +373,14 @@ class Control:
         return [*self.sample_inputs(sampler, output(function, "logits")), *self.statements(sampler),
                 self.append_drawn(sampler)]  # fmt: skip
 
-    def text_view(self, has_text: bool) -> str:
-        """The temporary view ``irsql_text``: what each sequence was given after its prompt, ids without a tokenizer."""
-        query = self._continuation() if has_text else self._continuation_ids()
-        return self.text(exp.Create(this=table(TEXT_VIEW), kind="VIEW", replace=True, expression=query,
-                                    properties=exp.Properties(expressions=[exp.TemporaryProperty()])))  # fmt: skip
-
-    def _continuation_ids(self) -> exp.Select:
-        number = exp.Cast(this=col("id", "t"), to=exp.DataType(this=exp.DType.TEXT))
-        joined = exp.GroupConcat(this=exp.Order(this=number, expressions=[exp.Ordered(this=col("pos", "t"))]),
-                                 separator=exp.Literal.string(" "))  # fmt: skip
-        query = _drawn_tokens().select(_named(col("seq", "q"), "seq"), _named(joined, "text"), copy=False)
-        return query.group_by(col("seq", "q"), copy=False)
-
-    def _continuation(self) -> exp.Select:
-        """Special tokens have no text."""
-        here = _drawn_tokens().join(table(VOCABULARY, MODEL, "v"), on=_eq(col("id", "v"), col("id", "t")), copy=False)
-        digits = exp.Case(ifs=[exp.If(this=col("special", "v"), true=exp.Literal.string(""))],
-                          default=exp.Hex(this=col("bytes", "v")))  # fmt: skip
-        joined = exp.GroupConcat(this=exp.Order(this=digits, expressions=[exp.Ordered(this=col("pos", "t"))]),
-                                 separator=exp.Literal.string(""))  # fmt: skip
-        each = here.select(col("seq", "q"), _named(exp.Unhex(this=joined), "raw"), copy=False).group_by(
-            col("seq", "q"), copy=False)  # fmt: skip
-        # A sequence can end within a character; its bytes are then shown escaped.
-        readable = exp.Try(this=exp.Decode(this=col("raw"), charset=exp.Literal.string("utf-8")))
-        escaped = exp.Cast(this=col("raw"), to=exp.DataType(this=exp.DType.TEXT))
-        text = _named(exp.Coalesce(this=readable, expressions=[escaped]), "text")
-        source = exp.Subquery(this=each, alias=exp.TableAlias(this=name("s")))
-        return exp.select(col("seq"), text, copy=False).from_(source, copy=False)
-
     def _temporary(self, table_name: str, query: exp.Select) -> list[str]:
         """Fill a temporary table with the rows of a query."""
         if not self.emptied:
-            return [self._replace(table_name, query)]
-        return [self.delete(table_name), self._insert(table_name, query.named_selects, query, None)]
+            return [self.replace_temporary(table_name, query)]
+        return [self.delete(table_name), self.insert_query(table_name, query.named_selects, query, None)]
 
-    def _replace(self, table_name: str, query: exp.Expr) -> str:
+    def replace_temporary(self, table_name: str, query: exp.Expr) -> str:
+        """``CREATE OR REPLACE TEMPORARY TABLE … AS`` a query."""
         return self.text(exp.Create(this=table(table_name), kind="TABLE", replace=True, expression=query,
                                     properties=exp.Properties(expressions=[exp.TemporaryProperty()])))  # fmt: skip
 
@@ -469,7 +390,7 @@ class Control:
 
 
 def _cast(value: exp.Expr, column: Column) -> exp.Expr:
-    return _named(exp.Cast(this=value, to=sql_type(column.type)), column.name)
+    return named(exp.Cast(this=value, to=sql_type(column.type)), column.name)
 
 
 def function_input(function: Function, source: str) -> TableSpec:

@@ -29,8 +29,10 @@ from irsql.targets.control import (
     Control,
     col,
     name,
+    named,
     table,
 )
+from irsql.targets.shell import Shell
 
 _ONE = exp.Literal.number(1)
 
@@ -54,10 +56,6 @@ def _within(bounds: tuple[str, str, int | None]) -> exp.Expr:
 def _not_surely(condition: exp.Expr) -> exp.Expr:
     """Whether a condition is false, or NULL."""
     return exp.Not(this=exp.Coalesce(this=condition, expressions=[exp.false()]))
-
-
-def _alias(node: exp.Expr, text: str) -> exp.Expr:
-    return exp.Alias(this=node, alias=name(text))
 
 
 def _from(text: str, alias: str, catalog: str = STATE) -> exp.Select:
@@ -130,7 +128,7 @@ class Prompts:
             text = "these scripts choose greedily" if sampler == "greedy" else "these scripts draw without filters"
             checks.append((self._needs_more(sampler), f"{text}, and irsql_setting asks for more: compile them with the "
                                                       "options of irsql_setting"))  # fmt: skip
-        return [self.control.fail_if(query, problem) for query, problem in checks]
+        return [Shell(self.control).fail_if(query, problem) for query, problem in checks]
 
     def _per_sequence(self, condition: exp.Expr) -> exp.Select:
         return _from(PROMPT, "p").select(_ONE.copy(), copy=False).group_by(col("seq", "p"), copy=False).having(
@@ -160,8 +158,8 @@ class Prompts:
         cross = _from(PROMPT, "p").join(table(SETTING, STATE, "s"), join_type="cross", copy=False)
         sequences = cross.select(*row.values(), copy=False).group_by(col("seq", "p"), copy=False)
         numbers = _from(PROMPT, "p").select(
-            col("seq", "p"), _alias(col("seq", "p"), "segment"), _alias(exp.Literal.number(0), "low"),
-            _alias(exp.Literal.number(END), "high"), copy=False).distinct(copy=False)  # fmt: skip
+            col("seq", "p"), named(col("seq", "p"), "segment"), named(exp.Literal.number(0), "low"),
+            named(exp.Literal.number(END), "high"), copy=False).distinct(copy=False)  # fmt: skip
         columns = ("seq", "pos", "id")
         ids = _from(PROMPT, "p").select(*(col(c, "p") for c in columns), copy=False)
         return [self._insert(SEQUENCE, tuple(row), sequences),

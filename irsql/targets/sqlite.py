@@ -135,7 +135,7 @@ class SQLite(Driver):
     def _attach(self, uri: str, catalog: str) -> None:
         self._connection.execute(f"PRAGMA busy_timeout = {ATTACH_MS}")
         self._connection.execute(f"ATTACH ? AS {quoted(catalog)}", [uri])
-        self._connection.execute(f"SELECT COUNT(*) FROM {quoted(catalog)}.sqlite_master").fetchall()
+        self._connection.execute(self.control.table_names(catalog)).fetchall()  # ATTACH itself reads nothing
         self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         if self._cache is not None:
             self._connection.execute(pragma(catalog, "cache_size", -(self._cache // 1024)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import attrs
@@ -39,9 +38,3 @@ class SQLiteControl(Control):
         query = exp.select(exp.column("name"), copy=False).from_(table("sqlite_master", catalog), copy=False)
         kinds = [exp.Literal.string(kind) for kind in ("table", "view")]
         return self.text(query.where(exp.In(this=exp.column("type"), expressions=kinds), copy=False))
-
-    def fail_if(self, rows: exp.Select, problem: str) -> str:
-        raise NotImplementedError("scripts are not written for SQLite yet")
-
-    def insert_parquet(self, table_name: str, columns: Sequence[str], file: str, catalog: str | None = None) -> str:
-        raise NotImplementedError("scripts are not written for SQLite yet")
