@@ -111,6 +111,8 @@ def _run(args: argparse.Namespace) -> int:
     after: Candidate = reducer.best
     print(f"{'interrupted: ' if interrupted else ''}{before.ops} -> {after.ops} ops, {before.size} -> {after.size} "
           f"bytes, {reducer.tests} tests", file=sys.stderr)
+    for name, error in reducer.failures.items():
+        print(f"warning: the reduction {name} failed on a candidate, which is left out: {error!r}", file=sys.stderr)
     _write(args, after.module, header)
     return 130 if interrupted else 0
 

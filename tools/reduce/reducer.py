@@ -115,6 +115,8 @@ class Reducer:
     """Tests made so far."""
     current: str = attrs.field(default="", init=False)
     """Name of the reduction that is tried."""
+    failures: dict[str, Exception] = attrs.field(factory=dict[str, Exception], init=False)
+    """Reductions that raised what is no error of the IR, with the first such exception."""
     _known: dict[str, bool] = attrs.field(factory=dict[str, bool], init=False)
     _folder: Path = attrs.field(init=False)
 
@@ -190,8 +192,10 @@ class Reducer:
                 verify(parse_module(candidate.text, resources=resources))
                 return candidate
             self._known[candidate.digest] = False
-        except Exception:  # the reduction makes no sense on these targets: no reason to lose what was found so far
+        except IRError:  # the reduction makes no sense on these targets
             pass
+        except Exception as error:  # no reason to lose what was found so far, but one to tell
+            self.failures.setdefault(reduction.name, error)
         return None
 
     # -- testing -----------------------------------------------------------------------------------

@@ -175,9 +175,10 @@ def test_candidates_that_are_not_valid_are_not_tested(error: Exception | None) -
         return True
 
     reductions: Sequence[Reduction] = [Breaks(error)]
-    small, _ = reduced(softmax(), test, reductions=reductions)
+    small, reducer = reduced(softmax(), test, reductions=reductions)
     assert len(tested) == 1
     assert print_op(small) == print_op(softmax())
+    assert reducer.failures == ({"breaks": error} if isinstance(error, ValueError) else {})
 
 
 def test_an_interrupted_reduction_keeps_the_best() -> None:
