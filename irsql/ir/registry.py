@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -29,20 +29,31 @@ DIALECTS = {
 """Dialects of the project: name to module."""
 
 
-@cache
-def dialects() -> dict[str, str]:
-    """All known dialects, name to module: the project's and those of entry points in the group ``irsql.dialects``.
+def declared(what: str, own: Mapping[str, str]) -> dict[str, str]:
+    """The project's own of a kind (``dialect``, ``target``) and those of the entry points ``irsql.dialects``, ….
 
     Raises
     ------
     IRError
         If two packages declare the same name.
     """
-    known = dict(DIALECTS)
-    for entry in entry_points(group="irsql.dialects"):
+    known = dict(own)
+    for entry in entry_points(group=f"irsql.{what}s"):
         if known.setdefault(entry.name, entry.value) != entry.value:
-            raise IRError(f"dialect {entry.name!r} is declared twice: by {known[entry.name]} and by {entry.value}")
+            raise IRError(f"{what} {entry.name!r} is declared twice: by {known[entry.name]} and by {entry.value}")
     return known
+
+
+@cache
+def dialects() -> dict[str, str]:
+    """All known dialects, name to module.
+
+    Raises
+    ------
+    IRError
+        If two packages declare the same name.
+    """
+    return declared("dialect", DIALECTS)
 
 
 @cache

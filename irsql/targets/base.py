@@ -13,7 +13,6 @@ import importlib
 import os
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -22,6 +21,7 @@ from irsql.dialects.rel.types import rel
 from irsql.dialects.sql import ops as so
 from irsql.ir.core import IRError, Module
 from irsql.ir.printer import print_op
+from irsql.ir.registry import declared
 from irsql.ir.target import Target, target_of
 from irsql.targets.control import empties
 from irsql.targets.emit import DIMS, FunctionEmitter, spec, table
@@ -131,18 +131,14 @@ def emit_sql(module: Module) -> dict[str, list[str]]:
 
 @cache
 def backends() -> dict[str, str]:
-    """All known targets, name to ``module:object``: the project's and those of entry points ``irsql.targets``.
+    """All known targets, name to ``module:object``.
 
     Raises
     ------
     IRError
         If two packages declare the same name.
     """
-    known = dict(BACKENDS)
-    for entry in entry_points(group="irsql.targets"):
-        if known.setdefault(entry.name, entry.value) != entry.value:
-            raise IRError(f"target {entry.name!r} is declared twice: by {known[entry.name]} and by {entry.value}")
-    return known
+    return declared("target", BACKENDS)
 
 
 def backend(name: str) -> Backend:

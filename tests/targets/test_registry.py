@@ -8,10 +8,10 @@ from importlib.metadata import EntryPoint, EntryPoints
 import attrs
 import pytest
 
+from irsql.ir import registry
 from irsql.ir.core import IRError
 from irsql.ir.target import Target
-from irsql.targets import base
-from irsql.targets.base import Backend, backend, backends, runnable
+from irsql.targets.base import BACKENDS, Backend, backend, backends, runnable
 from irsql.targets.duckdb_tables import DUCKDB
 
 MINE = Backend(Target(name="mine", dialect="duckdb"), DUCKDB.emitter, DUCKDB.driver)
@@ -27,16 +27,16 @@ def fresh() -> Iterator[None]:
 
 def entries(monkeypatch: pytest.MonkeyPatch, *pairs: tuple[str, str]) -> None:
     found = EntryPoints(EntryPoint(name, value, "irsql.targets") for name, value in pairs)
-    monkeypatch.setattr(base, "entry_points", lambda group: found.select(group=group))
+    monkeypatch.setattr(registry, "entry_points", lambda group: found.select(group=group))
 
 
 def test_the_targets_of_the_project_load() -> None:
-    assert [backend(name).target.name for name in base.BACKENDS] == list(base.BACKENDS)
+    assert [backend(name).target.name for name in BACKENDS] == list(BACKENDS)
 
 
 def test_an_entry_point_is_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
     entries(monkeypatch, ("mine", f"{__name__}:MINE"))
-    assert list(backends()) == [*base.BACKENDS, "mine"]
+    assert list(backends()) == [*BACKENDS, "mine"]
     assert runnable("mine").target.name == "mine"
 
 
