@@ -18,13 +18,12 @@ from irsql.runtime import generate as generation
 from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model as Model_
+from irsql.targets.base import DEFAULT_TARGET
 
 if TYPE_CHECKING:
     from irsql.ir.instruments.base import Instrument
     from irsql.runtime.chat import Chat
     from irsql.targets.program import Program
-
-DEFAULT_TARGET = "duckdb"
 
 __all__ = ["Model", "TokenSequence", "load"]
 

@@ -25,7 +25,7 @@ from irsql.ir.pipeline import PassManager, parse_pipeline
 from irsql.ir.printer import print_op
 from irsql.ir.target import attach
 from irsql.relations import content_name
-from irsql.targets.base import Backend, backend, emit_program, runnable
+from irsql.targets.base import DEFAULT_TARGET, Backend, backend, emit_program, runnable
 from irsql.targets.program import ConstantData, LoadStep, Program, Stored
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from irsql.frontend.captured import Captured
     from irsql.frontend.weights import ModuleWeights
     from irsql.relations import Relations
-
-DEFAULT_TARGET = "duckdb"
 
 TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,merge-contractions,canonicalise,cse,"
        "fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")

@@ -23,12 +23,13 @@ from torch._dynamo.convert_frame import compile_lock
 from torch._guards import tracing
 from torch.utils.weak import WeakIdKeyDictionary
 
-from irsql.compile import DEFAULT_TARGET, compile_captured
+from irsql.compile import compile_captured
 from irsql.compiled import Compiled
 from irsql.frontend.dynamo import DynamoGraph
 from irsql.frontend.dynamo_outputs import Outputs, key_of
 from irsql.frontend.weights import ModuleWeights
 from irsql.relations import Relations
+from irsql.targets.base import DEFAULT_TARGET
 
 OPTIONS = ("target", "pipeline", "dump_dir")
 MAX_VARIANTS = 8

@@ -16,6 +16,7 @@ from irsql.runtime import scripts, tokens
 from irsql.runtime.errors import UserError
 from irsql.runtime.generate import Defaults
 from irsql.runtime.session import DEFAULT_CONTEXT
+from irsql.targets.base import DEFAULT_TARGET
 
 
 def write_scripts(
@@ -48,7 +49,7 @@ def write_scripts(
     with ExitStack() as stack:
         if source.is_dir():
             with options.build() as instruments:
-                program = api.compile_folder(source, capture, instruments, pipeline, target or api.DEFAULT_TARGET)
+                program = api.compile_folder(source, capture, instruments, pipeline, target or DEFAULT_TARGET)
             has_weights = (source / SINGLE_NAME).exists() or (source / INDEX_NAME).exists()
             checkpoint = Checkpoint.open(source) if has_weights else None
             content = scripts.from_checkpoint(program, checkpoint) if checkpoint and with_weights else None

@@ -32,6 +32,7 @@ from irsql.targets.program import ConstantData, LoadStep, Program, Stored
 if TYPE_CHECKING:
     from irsql.targets.driver import Driver
 
+DEFAULT_TARGET = "duckdb"
 BACKENDS = {"duckdb": "irsql.targets.duckdb_tables:DUCKDB", "sqlite": "irsql.targets.sqlite_tables:SQLITE"}
 """Targets of the project: name to where its :class:`Backend` is."""
 
