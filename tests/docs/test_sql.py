@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,15 +9,14 @@ import pytest
 from irsql.runtime.generate import generate
 from irsql.runtime.session import Model
 from tests.docs.pages import ROOT, execute
+from tests.models.shells import shell
 from tests.runtime import toy
 
 DEMO = ROOT / "irsql" / "data" / "demo"
 
 
 def test_every_command_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    if shutil.which("duckdb", path=path) is None:
-        pytest.skip("needs the DuckDB shell: pip install duckdb-cli")
+    shell("duckdb", "duckdb-cli")
     monkeypatch.setenv("IRSQL_CACHE", str(tmp_path / "cache"))
     model = toy.database(tmp_path / "toy")
     # the shell's text is the driver's

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from pathlib import Path
 
-import pytest
-
 from tests.docs.pages import ROOT, blocks, commands, execute
+from tests.models.shells import shell
 
 PAGE = ROOT / "docs" / "tutorial.md"
 EAGER = "[[ 9.5  7.5]\n [21.5  7.5]\n [ 7.  10. ]]"
 
 
 def test_every_command_prints_what_the_page_shows(tmp_path: Path) -> None:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    if shutil.which("duckdb", path=path) is None:
-        pytest.skip("needs the DuckDB shell: pip install duckdb-cli")
+    shell("duckdb", "duckdb-cli")
     assert execute(PAGE, tmp_path) >= 30
 
 

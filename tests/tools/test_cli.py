@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +16,7 @@ from irsql.targets import base
 from irsql.targets.duckdb_tables import DUCKDB
 from irsql.targets.program import Program
 from irsql.tools import cli
+from tests.models.shells import shell
 from tests.runtime import toy
 
 
@@ -176,11 +175,7 @@ class Shell:
     """The engine's own shell in a folder of scripts."""
 
     def __init__(self, folder: Path) -> None:
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        found = shutil.which("duckdb", path=path)
-        if found is None:
-            pytest.skip("needs the DuckDB shell: pip install duckdb-cli")
-        self.command, self.folder = found, folder
+        self.command, self.folder = shell("duckdb", "duckdb-cli"), folder
 
     def __call__(self, text: str, error: str = "") -> str:
         done = subprocess.run([self.command], input=text, cwd=self.folder, capture_output=True, text=True, check=False)
