@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import pyarrow as pa
+
 from irsql.targets import control
 from irsql.targets.control import END, SEGMENT, STATE
 from irsql.targets.driver import Driver
@@ -28,9 +31,11 @@ class Forks:
         self._db, self._sql = db, Segments(db.control)
         self._states = control.states(program)
 
-    def add(self, sequence: int, low: int = 0) -> None:
-        """A sequence that appends from a position on."""
-        self._db.execute(self._db.control.insert(SEGMENT, _COLUMNS, STATE), [sequence, sequence, low, END])
+    def add(self, sequences: Sequence[int], low: int = 0) -> None:
+        """Sequences that append from a position on."""
+        numbers, count = np.array(sequences, np.int64), len(sequences)
+        columns = [numbers, numbers, np.full(count, low), np.full(count, END)]
+        self._db.insert(SEGMENT, pa.table(dict(zip(_COLUMNS, columns, strict=True))), STATE)
 
     def cut(self, sequence: int, at: int) -> None:
         """Forget a sequence's rows from a position on; what others see stays."""
@@ -51,10 +56,10 @@ class Forks:
                 db.execute(self._sql.freeze(spec), [number, sequence, at])
             db.execute(c.insert(SEGMENT, _COLUMNS, STATE), [sequence, number, own, at])
             db.execute(c.delete(SEGMENT, STATE, ("seq", "segment")), [sequence, sequence])
-            self.add(sequence, at)
+            self.add([sequence], at)
         db.execute(self._sql.inherit(), [child, sequence])
         self._clip(child, at)
-        self.add(child, at)
+        self.add([child], at)
 
     def drop(self, sequence: int) -> None:
         """Forget a sequence; rows that others see too stay."""

@@ -24,21 +24,18 @@ def numbers(db: Driver) -> tuple[int, int] | None:
     return None if low is None else (low, high)
 
 
-def create(db: Driver, first: int, new: Sequence[tuple[Settings, int]], own: bool = True) -> None:
+def create(db: Driver, first: int, new: Sequence[tuple[Settings, int]]) -> None:
     """Write new, empty sequences with numbers from ``first`` on: their settings, and how many tokens each may have.
 
-    Without ``own`` they have no segment of rows yet: forking gives them theirs.
+    They have no segment of rows yet: :class:`irsql.runtime.forks.Forks` gives them theirs.
     """
     count = len(new)
     seq, zero = np.arange(first, first + count), np.zeros(count, np.int64)
-    end = np.full(count, END)
     chosen = [attrs.asdict(settings) for settings, _ in new]
     values = {name: [c[name] for c in chosen] for name in COLUMNS}
     db.insert(SEQUENCE, pa.table({
-        "seq": seq, "length": zero, "prompt_length": zero, "max_length": [limit for _, limit in new], "run_to": end,
-        "live": np.zeros(count, np.bool_), **values}), STATE)  # fmt: skip
-    if own:
-        db.insert(SEGMENT, pa.table({"seq": seq, "segment": seq, "low": zero, "high": end}), STATE)
+        "seq": seq, "length": zero, "prompt_length": zero, "max_length": [limit for _, limit in new],
+        "run_to": np.full(count, END), "live": np.zeros(count, np.bool_), **values}), STATE)  # fmt: skip
 
 
 def remove(db: Driver, program: Program, forks: Forks, gone: Sequence[int]) -> None:

@@ -216,7 +216,7 @@ class Model:
         number = self.next_number()
         limit = self.context if max_length is None else min(max_length, self.context)
         with self.db.transaction():
-            rows.create(self.db, number, [(settings, limit)], own=False)
+            rows.create(self.db, number, [(settings, limit)])
             self.forks.fork(shares[0].number, number, shares[1])
         return self._hold(TokenSequence(self, number, [], 0, 0, limit, settings))
 
@@ -226,6 +226,7 @@ class Model:
         limited = [(s, self.context if most is None else min(most, self.context)) for s, most in new]
         with self.db.transaction():
             rows.create(self.db, first, limited)
+            self.forks.add(range(first, first + len(limited)))
         return [self._hold(TokenSequence(self, first + n, [], 0, 0, most, s)) for n, (s, most) in enumerate(limited)]
 
     def _hold(self, sequence: TokenSequence) -> TokenSequence:
