@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import attrs
+
+from irsql.ir.location import within
 from irsql.runtime.errors import UserError
 from irsql.tools.console import console, printable
 
@@ -48,14 +51,17 @@ def function_of(program: Program, name: str) -> Function:
 
 
 def chosen(layers: list[Layer], path: str) -> list[Layer]:
-    """The layers a path names: one of them, or all below it.
+    """The layers a path names: one of them, or all below it, or the statements of a module within one.
 
     Raises
     ------
     UserError
         If there is none.
     """
-    found = [layer for layer in layers if layer.path == path or layer.path.startswith(f"{path}.")]
+    found = [layer for layer in layers if within(layer.path, path)]
+    for layer in layers if not found else ():
+        steps = tuple(step for step in layer.steps if within(step.statement.scope, path))
+        found += [attrs.evolve(layer, path=path, steps=steps)] if steps else []
     if not found:
         raise UserError(f"no layer is called {path!r}; there are {', '.join(layer.path for layer in layers)}")
     return found

@@ -56,7 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--scope", metavar="PATH", default="",
                         help="with --picture: only this module path (model.layers.0)")
     parser.add_argument("--function", metavar="NAME", default="",
-                        help="with --picture: this function (default: the last that has ops of --scope)")
+                        help="with --picture: this function (default: the last that has ops of --scope, or of any "
+                             "module)")
     parser.add_argument("--traceback", action="store_true", help="show Python tracebacks of errors")
     instrument_options.add_arguments(parser)
     return parser
@@ -141,11 +142,14 @@ def _emit(args: argparse.Namespace, modules: Sequence[Module]) -> None:
 
 
 def _draw(args: argparse.Namespace, module: Module) -> None:
+    from irsql.ir.location import within
     from irsql.ir.picture import write_picture
 
     functions = module.functions
-    drawn = [name for name, func in functions.items() if any(op.loc.scope.startswith(args.scope) for op in func.walk())]
-    name = args.function or next(reversed(drawn or list(functions)), "")
+    # Of a language model the functions that sample come from no module: the model is what people want to see.
+    of_modules = [n for n, func in functions.items() if any(op.loc.scope for op in func.walk())]
+    drawn = [n for n in of_modules if any(within(op.loc.scope, args.scope) for op in functions[n].walk())]
+    name = args.function or next(reversed(drawn or of_modules or list(functions)), "")
     if name not in functions:
         known = ", ".join("@" + f for f in functions) or "none"
         raise IRError(f"no function @{name}; the module has {known}")

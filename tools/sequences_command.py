@@ -71,9 +71,11 @@ def _choice(sequence: TokenSequence) -> str:
 
     from irsql.runtime.settings import Settings
 
+    if sequence.settings.sampler == "greedy":
+        return "greedy"
     neutral = attrs.asdict(Settings())
     given = {k: v for k, v in attrs.asdict(sequence.settings).items() if v != neutral[k]}
-    return ", ".join(f"{k.replace('_', '-')} {v:g}" for k, v in given.items()) or "greedy"
+    return ", ".join(f"{k.replace('_', '-')} {v:g}" for k, v in given.items())
 
 
 def _end(model: Model, sequence: TokenSequence) -> str:

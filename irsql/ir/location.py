@@ -36,3 +36,8 @@ class Location:
 
 
 UNKNOWN = Location()
+
+
+def within(path: str, scope: str) -> bool:
+    """Whether a module path is another or below it; everything is below ``""``."""
+    return not scope or path == scope or path.startswith(f"{scope}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import graphviz
 
 from irsql.ir.core import Func, IRError, Op
+from irsql.ir.location import within
 
 KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "join, contraction": ("#f9d5b4", frozenset({"contract", "join", "attention"})),
@@ -62,7 +63,7 @@ def picture(func: Func, scope: str = "") -> graphviz.Digraph:
     IRError
         If no op comes from ``scope``.
     """
-    chosen = [op for op in func.block.ops if _within(op.loc.scope, scope)]
+    chosen = [op for op in func.block.ops if within(op.loc.scope, scope)]
     if not chosen:
         known = sorted({op.loc.scope for op in func.block.ops if op.loc.scope})
         raise IRError(f"no op of @{func.sym_name} comes from {scope!r}; module paths are {', '.join(known[:8])} …")
@@ -85,10 +86,6 @@ def picture(func: Func, scope: str = "") -> graphviz.Digraph:
                 graph.node(source, label=text, shape="ellipse", fillcolor="#ffffff", style="filled,dashed")
             graph.edge(source, number[op])
     return graph
-
-
-def _within(path: str, scope: str) -> bool:
-    return not scope or path == scope or path.startswith(f"{scope}.")
 
 
 def _nest(graph: graphviz.Digraph, ops: list[tuple[str, Op]], number: dict[Op, str], path: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,16 @@ def test_dot_file_through_the_command(tmp_path: Path) -> None:
     assert main([str(tmp_path / "m.mlir"), "--picture", str(out)]) == 0
     assert out.read_text().startswith("digraph forward")
     assert main([str(tmp_path / "m.mlir"), "--picture", str(out), "--function", "nope"]) == 1
+
+
+def test_the_function_that_is_drawn(tmp_path: Path) -> None:
+    """The last one that comes from a module, also where nothing is of the scope: then its paths are named."""
+    sample = TEXT.split("\n", 1)[1].rsplit("}) : () -> ()", 1)[0].replace("forward", "sample")
+    text = TEXT.rsplit("}) : () -> ()", 1)[0] + re.sub(r"loc\(\"[^)]*\)\)", "", sample) + "}) : () -> ()\n"
+    (tmp_path / "m.mlir").write_text(text)
+    out = tmp_path / "m.dot"
+    assert main([str(tmp_path / "m.mlir"), "--picture", str(out)]) == 0
+    assert out.read_text().startswith("digraph forward")
 
 
 def test_png_needs_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

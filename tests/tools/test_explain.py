@@ -103,6 +103,13 @@ def test_overview_and_layer(loaded: Path, capsys: pytest.CaptureFixture[str]) ->
     assert 'CREATE OR REPLACE TEMPORARY TABLE "decode_model_layers_1_add_2" AS' in layer
 
 
+def test_a_module_within_a_layer(loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("explain", loaded, "--layer", "model.layers.1.mlp") == 0
+    shown = capsys.readouterr().out
+    assert "gate_proj.weight" in shown
+    assert "self_attn" not in shown
+
+
 def test_json(loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("explain", loaded, "--function", "prefill", "--json") == 0
     found = json.loads(capsys.readouterr().out)
