@@ -26,6 +26,7 @@ from irsql.ir.printer import print_op
 from irsql.ir.target import attach
 from irsql.relations import content_name
 from irsql.targets.base import DEFAULT_TARGET, Backend, backend, emit_program, runnable
+from irsql.targets.calibration import calibrated
 from irsql.targets.program import ConstantData, LoadStep, Program, Stored
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def lower(module: Module, to: Backend, instruments: Sequence[Instrument] = (), t
     dict
         The text of the module as it entered each next stage, if ``keep_text``.
     """
-    attach(module, to.target)
+    attach(module, calibrated(to.target))
     stages: dict[str, str] = {}
     watch = _StageTexts(stages) if keep_text else None
     PassManager(parse_pipeline(text or pipeline()), [*instruments, *([watch] if watch else [])]).run(module)

@@ -9,4 +9,5 @@ from hypothesis import settings
 # The suite draws the same examples every time, so that a change is what makes it fail; `make fuzz` draws new ones.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None)
+os.environ["IRSQL_COSTS"] = ""  # the layouts of tests are those of the costs that come with irsql
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import irsql
-from irsql.tools import sequences_command
+from irsql.tools import calibrate_command, sequences_command
 from irsql.tools.options import (
     Capture,
     CaptureOption,
@@ -219,6 +219,9 @@ def compile_(
                             "repetition_penalty": repetition_penalty, "seed": seed},
                   stop_ids=None if stop_ids is None else ids(stop_ids), with_weights=weights,
                   pipeline=pass_pipeline)  # fmt: skip
+
+
+app.command()(calibrate_command.calibrate)
 
 
 @app.command()

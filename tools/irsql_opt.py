@@ -212,8 +212,9 @@ def _read(args: argparse.Namespace, text: str) -> Module:
     if args.target:
         from irsql.ir.target import attach
         from irsql.targets.base import backend
+        from irsql.targets.calibration import calibrated
 
-        attach(module, backend(args.target).target)
+        attach(module, calibrated(backend(args.target).target))
     if args.shrink:
         for run in run_passes(module, "shrink"):
             print("".join(remarks.as_text(r) for r in run.ctx.remarks), end="", file=sys.stderr)

@@ -8,7 +8,7 @@ engine nor a calibration. All classes are frozen and print as ``#irsql.<name><fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, cast
 
 import attrs
 
@@ -99,17 +99,20 @@ class Costs(Attribute):
     machine, date
         Where and when the calibration ran ("" for values that were not measured).
     mac_ns
-        Nanoseconds per multiply-add of ``dot`` by carrier, one core.
+        Nanoseconds per multiply-add on one core: of ``dot`` by lane carrier, of sums of products of columns (``wide``),
+        of sums over rows of products with columns (``wsum``).
+    call_ns
+        Per inner product, whatever its length.
+    double_ns
+        Per multiply-add in a lane and doubling of the lane's length beyond the shortest that are equally fast.
     byte_ns
         Per byte scanned.
     row_ns
-        Per row that goes through a join, filter or projection.
+        Per row that comes out of a join.
     group_ns
-        Per group of an aggregate.
+        Per row that goes into an aggregate.
     statement_ms
         Fixed cost of executing one prepared statement.
-    relation_us
-        Fixed cost of one more relational operator in a statement.
     term_us
         Per term of a scalar expression per statement (binding and planning).
     pack_ns, unpack_ns
@@ -123,36 +126,41 @@ class Costs(Attribute):
     row_ns: float = 50.0
     group_ns: float = 100.0
     statement_ms: float = 0.2
-    relation_us: float = 50.0
     term_us: float = 1.0
     pack_ns: float = 30.0
     unpack_ns: float = 30.0
+    call_ns: float = 0.0
+    double_ns: float = 0.0
 
-    def mac(self, carrier: str) -> float:
-        """Nanoseconds per multiply-add on ``carrier``.
-
-        Raises
-        ------
-        IRError
-            If the calibration has no number for it.
-        """
-        value = self.mac_ns.get(carrier)
-        if not isinstance(value, (int, float)):
-            known = ", ".join(self.mac_ns) or "none"
-            raise IRError(f"the cost table has no mac_ns for carrier {carrier!r}; known: {known}")
+    def mac(self, form: str) -> float:
+        """Nanoseconds per multiply-add of a form; 1 for one that was not measured."""
+        value = self.mac_ns.get(form, 1.0)
+        assert isinstance(value, (int, float)), "`verify` has seen to it"
         return float(value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Field to value."""
+        return {name: getattr(self, name) for name in attrs.fields_dict(cast("Any", Costs))}
+
+    def verify(self) -> None:
+        numbers = self.as_dict()
+        machine, day, forms = (numbers.pop(name) for name in ("machine", "date", "mac_ns"))
+        if not isinstance(forms, dict) or not isinstance(machine, str) or not isinstance(day, str):
+            raise ValueError("costs are of a machine and a date, and mac_ns has a number for each form")
+        numbers |= {f"mac_ns of {form}": value for form, value in cast("dict[str, Any]", forms).items()}
+        for name, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+                raise ValueError(f"{name} must be a number that is not negative")
 
 
 @attribute("irsql.layout_defaults")
 class LayoutDefaults(Attribute):
-    """Where ``select-layout`` starts from.
+    """What ``select-layout`` may choose from, and how work is shared.
 
     Attributes
     ----------
     carriers
         Lane carriers in order of preference; empty when the engine has none.
-    lane_decode, lane_prefill
-        Preferred lane lengths for one row and for many rows.
     min_rows_per_core
         Rows a weight relation needs before a core is worth using (row groups of DuckDB, workers of PostgreSQL).
     cores
@@ -160,8 +168,6 @@ class LayoutDefaults(Attribute):
     """
 
     carriers: tuple[str, ...] = ()
-    lane_decode: int = 64
-    lane_prefill: int = 64
     min_rows_per_core: int = 1
     cores: int = 1
 
@@ -250,6 +256,10 @@ class Target(Attribute):
     contract: ValueContract = ValueContract()
     options: Mapping[str, AttrValue] = attrs.field(factory=dict[str, AttrValue])
 
+    def with_costs(self, costs: Costs) -> Target:
+        """The same engine with other costs."""
+        return cast("Target", attrs.evolve(cast("Any", self), costs=costs))
+
     def capability(self, lane_op: str, carrier: str) -> Capability:
         """How ``lane_op`` works on ``carrier``; unsupported with a reason where the table has no entry."""
         for cap in self.capabilities:
@@ -271,6 +281,7 @@ class Target(Attribute):
                 raise ValueError(f"two capabilities for {cap.op} on {cap.carrier}")
             seen.add((cap.op, cap.carrier))
         self.contract.verify()
+        self.costs.verify()
 
 
 def attach(module: Module, target: Target) -> None:

@@ -60,6 +60,18 @@ class Contraction:
     free: tuple[Free, ...]
 
 
+def axis_of(c: Contraction) -> Shared | None:
+    """The shared axis that a ``dot`` puts into lanes and columns: the longest static one."""
+    static = [s for s in c.shared if isinstance(s.extent, int)]
+    return max(static, key=lambda s: int(str(s.extent)), default=None)
+
+
+def free_axis(c: Contraction, extent: int) -> Free:
+    """The free axis of that extent that a ``wsum`` puts into columns, rather one of a state."""
+    free = [f for f in c.free if f.extent == extent]
+    return next((f for f in free if rel(c.join.inputs[f.input]).partial), free[0])
+
+
 def origin(join: ro.Join, column: str) -> tuple[int, str]:
     """Input number and input column behind a column of a join's result."""
     sources = [(i, k.name) for i, v in enumerate(join.inputs) for k in rel(v).keys]

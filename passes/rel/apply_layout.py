@@ -17,7 +17,7 @@ from irsql.dialects.rel.types import Key, RelType, Val, rel, tiled
 from irsql.ir.attributes import I64, ScalarType
 from irsql.ir.core import Block, Builder, Module, Value
 from irsql.ir.passes import Pass, PassContext
-from irsql.passes.rel._contraction import Contraction, Free, Shared, match, origin
+from irsql.passes.rel._contraction import Contraction, Free, Shared, axis_of, free_axis, match, origin
 
 
 @attrs.frozen
@@ -37,13 +37,11 @@ class ApplyLayout(Pass):
                     if found is None:
                         ctx.remark("missed", op, "the tiled aggregate is no contraction any more")
                     elif op.tile.form == "dot":
-                        static = [s for s in found.shared if isinstance(s.extent, int)]
-                        axis = max(static, key=lambda s: int(str(s.extent)))
+                        axis = axis_of(found)
+                        assert axis is not None
                         _dot(found, axis, op.tile)
                     elif op.tile.form == "wsum":
-                        free = [f for f in found.free if f.extent == op.tile.columns * op.tile.segments]
-                        state = [f for f in free if rel(found.join.inputs[f.input]).partial]
-                        _weighted_sum(found, (state or free)[0], op.tile)
+                        _weighted_sum(found, free_axis(found, op.tile.columns * op.tile.segments), op.tile)
         module.attrs_ = {**module.attrs_, "stage": "tiled"}
 
 

@@ -1,12 +1,19 @@
-"""``select-layout``: choose how each contraction is tiled, by rule.
+"""``select-layout``: choose how each contraction is tiled, so that the target's cost model predicts the least time.
 
 The contracted axis goes into lanes and columns of both operands (one ``dot`` a column) where it is static; otherwise,
 as in P·V, a static free axis of one operand goes into columns and each is a weighted sum. Element-wise operators stay
 on scalar rows: at the sizes of one token their cost is small, and packing is explicit where it is needed.
+
+A stored relation or state has one layout for all its readers. So the contractions over one axis of it choose together:
+the layout of least time for a position that is read plus a position that is written, where a function counts by the new
+positions it computes. Segments are no part of what is stored; every contraction chooses its own.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import attrs
@@ -14,105 +21,171 @@ import attrs
 from irsql.dialects.rel import ops as ro
 from irsql.dialects.rel.types import rel
 from irsql.ir.attributes import ScalarType
-from irsql.ir.core import Module, Value
+from irsql.ir.core import Func, IRError, Module
 from irsql.ir.passes import Pass, PassContext
 from irsql.ir.target import Target
-from irsql.passes.rel._contraction import Contraction, match
+from irsql.passes.rel._contraction import Contraction, axis_of, match
+from irsql.passes.rel._cost import form_of, is_kept, milliseconds, work
+from irsql.passes.rel._storage import storage
 
 _KEYS = 20
 """Key columns that a join of two operands may have."""
+_SHORTEST, _LONGEST = 16, 2048
+"""Lane lengths that are tried: the powers of two between, and the whole axis up to the longest."""
+_MOST_SUMS = 64
+"""Most columns of a weighted sum that are tried."""
 
 
 @attrs.frozen
 class SelectLayout(Pass):
-    """Write a ``tile`` on every contraction worth tiling."""
+    """Write a ``tile`` on every contraction that can be tiled."""
 
     name = "select-layout"
-    summary = "choose the layout of each contraction by rule from the target's table"
+    summary = "choose the layout of each contraction by the target's cost model"
     stage_in = stage_out = "rel"
 
     lane: int = 0
-    """Lane length; 0 takes the target's."""
+    """Lane length; 0 chooses."""
     max_columns: int = 64
-    """Most value columns a tile may have."""
-    sum_columns: int = 16
-    """Most columns of a weighted sum; the rest of the axis stays in rows."""
+    """Most value columns of lanes."""
     min_extent: int = 4
     """Shorter axes stay on scalar rows."""
     form: Literal["", "scalar", "wide"] = ""
     """Empty chooses; ``scalar`` forces scalar rows everywhere, ``wide`` forbids lanes."""
+    tile: str = ""
+    """For experiments: ``dot:LANExCOLUMNSxSEGMENTS`` (lane 0 for wide columns) or ``wsum:0xCOLUMNSxSEGMENTS`` of every
+    contraction whose axis it covers.
+    """
+    batch: int = 1
+    """Extent to plan for of the dim B, where a function leaves it open."""
+    prompt: int = 128
+    """The same of S, the new positions."""
+    context: int = 512
+    """The same of T, the known positions, and of every other dim."""
 
     def run(self, module: Module, ctx: PassContext) -> None:
         target = ctx.require_target()
-        for func in module.functions.values():
+        groups: dict[object, list[_Place]] = {}
+        for name, func in module.functions.items():
+            sizes = self.sizes(func)
             for op in func.block.ops:
                 found = match(op)
-                if found is None:
-                    continue
-                tile = self._choose(found, target)
-                found.aggregate.tile = tile
-                if tile is None:
-                    ctx.remark("missed", op, "contraction stays on scalar rows",
-                               "no static axis of at least min-extent is shared by a plain equality or free on one "
-                               "side, or the numbers are integers")
-                else:
-                    ctx.remark("passed", op, f"{tile.form}: {tile.segments} x {tile.columns} x {tile.lane or 1}")
+                if found is not None:
+                    place = _Place(found, sizes, 1 / sizes.get("S", 1))
+                    groups.setdefault(_shared_storage(place, name), []).append(place)
+        for places in groups.values():
+            self._choose(places, target, ctx)
 
-    def _choose(self, c: Contraction, target: Target) -> ro.Tile | None:
+    def sizes(self, func: Func) -> dict[str, int]:
+        """Extents of a function's dims for estimates."""
+        wanted = {"B": self.batch, "S": self.prompt}
+        out: dict[str, int] = {}
+        for name, bounds in func.dims.items():
+            assert isinstance(bounds, tuple)
+            low, high = (int(str(b)) for b in bounds)
+            out[name] = min(max(wanted.get(name, self.context), low), high)
+        return out
+
+    def _choose(self, places: list[_Place], target: Target, ctx: PassContext) -> None:
+        """One layout for contractions over the same axis of one relation; segments for each."""
+        options = list(self._candidates(places[0].contraction, target))
+        plans: list[tuple[float, list[tuple[float, ro.Tile]]]] = []
+        for tiles in options:
+            plan = [min(((_predict(p, t, target), t) for t in tiles), key=lambda x: x[0]) for p in places]
+            plans.append((sum(ms * p.weight for (ms, _), p in zip(plan, places, strict=True)), plan))
+        best = min(plans, key=lambda x: x[0])[1] if plans else []
+        for n, place in enumerate(places):
+            op = place.contraction.aggregate
+            op.tile = best[n][1] if best else None
+            if op.tile is None:
+                ctx.remark("missed", op, "contraction stays on scalar rows",
+                           "no static axis of at least min-extent is shared by a plain equality or free on one "
+                           "side, or the numbers are integers")
+            else:
+                t = op.tile
+                ctx.remark("passed", op, f"{t.form}: {t.segments} x {t.columns} x {t.lane or 1}, "
+                           f"{best[n][0]:.3g} ms predicted, best of {len(options)} layouts")
+
+    def _candidates(self, c: Contraction, target: Target) -> Iterator[list[ro.Tile]]:
+        """Layouts of the operands, each with the tiles that differ in segments only."""
         element = rel(c.aggregate.result).values[0].type
         if self.form == "scalar" or not (isinstance(element, ScalarType) and element.is_float):
-            return None  # an engine's inner product computes in floats; a sum of integers is exact
-        carrier = "" if self.form == "wide" else next((x for x in target.layout.carriers
-                                                       if target.capability("dot", x).status == "native"), "")
-        rows = _stored_rows(c)
-        many = rows >= 4 * target.layout.min_rows_per_core
-        lane = self.lane or (target.layout.lane_prefill if many else target.layout.lane_decode)
-        static = [s for s in c.shared if isinstance(s.extent, int) and s.extent >= self.min_extent]
-        if static:
-            best = max(static, key=lambda s: int(str(s.extent)))
-            return self._dot(int(str(best.extent)), lane, carrier, rows, target)
-        most = _widest(target)
-        free = [f for f in c.free if isinstance(f.extent, int) and self.min_extent <= f.extent <= most]
-        stored = [f for f in free if _is_state(c.join.inputs[f.input])] or free
-        if stored and any(not isinstance(k.extent, int) for k in rel(c.project.result).keys):
-            extent = max(int(str(f.extent)) for f in stored)
-            columns = max(d for d in range(1, self.sum_columns + 1) if extent % d == 0)
-            return ro.Tile("wsum", 0, columns, extent // columns, "")
-        return None
+            return  # an engine's inner product computes in floats; a sum of integers is exact
+        axis = axis_of(c)
+        forced = self._forced(c, target)
+        if forced is not None:
+            yield [forced]
+        elif axis is not None and int(str(axis.extent)) >= self.min_extent:
+            yield from self._dots(int(str(axis.extent)), target)
+        elif any(not isinstance(k.extent, int) for k in rel(c.project.result).keys):
+            most = _widest(target)
+            free = [f for f in c.free if isinstance(f.extent, int) and self.min_extent <= f.extent <= most]
+            kept = [f for f in free if rel(c.join.inputs[f.input]).partial] or free
+            extent = max((int(str(f.extent)) for f in kept), default=0)
+            for columns in range(1, min(extent, _MOST_SUMS) + 1):
+                if extent % columns == 0:
+                    yield [ro.Tile("wsum", 0, columns, extent // columns, "")]
 
-    def _dot(self, extent: int, lane: int, carrier: str, rows: int, target: Target) -> ro.Tile | None:
-        if not carrier:
-            return ro.Tile("dot", 0, extent, 1, "") if extent <= _widest(target) else None
-        columns = -(-extent // lane)
-        if columns > self.max_columns:
-            lane, columns = -(-extent // self.max_columns), self.max_columns
-        return ro.Tile("dot", -(-extent // columns), columns, _branches(rows, columns, target), carrier)
+    def _forced(self, c: Contraction, target: Target) -> ro.Tile | None:
+        """The tile of the option, where it covers an axis of the contraction."""
+        if not self.tile:
+            return None
+        said = re.fullmatch(r"(dot|wsum):(\d+)x(\d+)x(\d+)", self.tile)
+        if said is None:
+            raise IRError(f"the option tile of select-layout is {self.tile!r}, expected FORM:LANExCOLUMNSxSEGMENTS")
+        lane, columns, segments = (int(n) for n in said.groups()[1:])
+        if said[1] == "wsum":
+            covered = any(f.extent == columns * segments for f in c.free)
+            return ro.Tile("wsum", 0, columns, segments, "") if covered and not lane else None
+        axis = axis_of(c)
+        if axis is None or max(lane, 1) * columns < int(str(axis.extent)):
+            return None
+        return ro.Tile("dot", lane, columns, segments, target.layout.carriers[0] if lane else "")
+
+    def _dots(self, extent: int, target: Target) -> Iterator[list[ro.Tile]]:
+        carriers = [x for x in target.layout.carriers if target.capability("dot", x).status == "native"]
+        if self.form == "wide" or not carriers:
+            if extent <= _widest(target):
+                yield [ro.Tile("dot", 0, extent, 1, "")]
+            return
+        powers = [2 ** n for n in range(int(math.log2(_SHORTEST)), int(math.log2(_LONGEST)) + 1)]
+        lanes = [self.lane] if self.lane else [n for n in powers if n < extent] + [min(extent, _LONGEST)]
+        seen: set[int] = set()
+        for lane in lanes:
+            columns = min(-(-extent // lane), self.max_columns)
+            if columns not in seen:
+                seen.add(columns)
+                most = target.layout.cores if columns >= 4 else 1
+                for carrier in carriers:
+                    yield [ro.Tile("dot", -(-extent // columns), columns, segments, carrier)
+                           for segments in (1, 2, 4) if segments <= most]
+
+
+@attrs.frozen(eq=False)
+class _Place:
+    """A contraction where it stands: sizes to plan for, and how much its time counts."""
+
+    contraction: Contraction
+    sizes: Mapping[str, int]
+    weight: float
+
+
+def _predict(place: _Place, tile: ro.Tile, target: Target) -> float:
+    return milliseconds(work(place.contraction, tile, place.sizes, target), form_of(tile), target.costs)
+
+
+def _shared_storage(place: _Place, function: str) -> object:
+    """Equal for contractions that must agree on a layout: those over one axis of one stored relation or state."""
+    c = place.contraction
+    axis = axis_of(c)
+    for n, value in enumerate(c.join.inputs):
+        name = storage(value)
+        if name is not None and is_kept(value):
+            key = (axis.lhs_key, axis.rhs_key)[n] if axis is not None else tuple(f.key for f in c.free if f.input == n)
+            return name, key
+    return function, id(c.aggregate)
 
 
 def _widest(target: Target) -> int:
     """Columns of an operand: a join has those of both, and their keys."""
     return (target.limits.max_columns - _KEYS) // 2
-
-
-def _is_state(value: Value) -> bool:
-    return rel(value).partial
-
-
-def _stored_rows(c: Contraction) -> int:
-    """Rows of the stored operand once the contracted axis is in columns and lanes; 0 if none is stored."""
-    rows = 0
-    for v, key in zip(c.join.inputs, ("lhs_key", "rhs_key"), strict=True):
-        if isinstance(v.owner, ro.Stored):
-            tiled = {getattr(s, key) for s in c.shared}
-            count = 1
-            for k in rel(v).keys:
-                count *= k.extent if isinstance(k.extent, int) and k.name not in tiled else 1
-            rows = max(rows, count)
-    return rows
-
-
-def _branches(rows: int, columns: int, target: Target) -> int:
-    """Branches of the sum: two where the stored rows are too few to keep the cores busy and there is work to share."""
-    least = target.layout.min_rows_per_core
-    short = least // 2 <= rows <= least * target.layout.cores
-    return 2 if short and target.layout.cores > 1 and columns >= 4 else 1

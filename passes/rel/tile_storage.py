@@ -13,9 +13,10 @@ import attrs
 
 from irsql.dialects.rel import ops as ro
 from irsql.dialects.rel.types import RelType, rel, tiled
-from irsql.ir.core import BlockArg, Builder, Func, Module, Return, Value
+from irsql.ir.core import Builder, Func, Module, Return, Value
 from irsql.ir.passes import Pass, PassContext
 from irsql.passes.rel._lookup import carried
+from irsql.passes.rel._storage import storage
 
 
 @attrs.frozen
@@ -32,7 +33,7 @@ class TileStorage(Pass):
         for func in module.functions.values():
             for op in func.block.ops:
                 if isinstance(op, ro.Pack):
-                    name = _storage(op.x)
+                    name = storage(op.x)
                     if name is not None:
                         wanted.setdefault(name, Counter())[rel(op.result)] += 1
         chosen = {name: count.most_common(1)[0][0] for name, count in wanted.items()}
@@ -80,22 +81,10 @@ def _is_lookup(stored: Value) -> bool:
     return bool(stored.uses)
 
 
-def _storage(value: Value) -> str | None:
-    """Name of the stored relation or state behind a value, if it is one."""
-    if isinstance(value, BlockArg):
-        return value.name if rel(value).partial else None
-    owner = value.owner
-    if isinstance(owner, ro.Stored):
-        return owner.store
-    if isinstance(owner, ro.Append):
-        return _storage(owner.state)
-    return None
-
-
 def _retype(func: Func, chosen: dict[str, RelType]) -> None:
     """Change the type of every version of the chosen storages; scalar readers get an unpack."""
     for arg in func.block.args:
-        name = _storage(arg)
+        name = storage(arg)
         if name in chosen:
             _become(arg, chosen[name], Builder(func.block, func.block.ops[0]))
     for op in list(func.block.ops):

@@ -7,7 +7,7 @@ import pytest
 
 from irsql.ir.core import IRError, Module
 from irsql.ir.passes import OptionError, Pass, PassContext
-from irsql.ir.target import Capability, Limits, Target, attach, target_of
+from irsql.ir.target import Capability, Costs, Limits, Target, attach, target_of
 from tests.ir.samples import DropSoftmax, Nothing, softmax
 
 
@@ -116,8 +116,12 @@ def test_target_answers_for_what_it_does_not_list() -> None:
     missing = target.capability("dot", "vector")
     assert (missing.status, "dot on vector" in missing.reason) == ("unsupported", True)
     assert (target.function("exp"), target.function("erf"), target.function("sin")) == ("exp", None, None)
-    with pytest.raises(IRError, match="no mac_ns for carrier 'list'"):
-        target.costs.mac("list")
+    assert (Costs(mac_ns={"list": 2}).mac("list"), target.costs.mac("list")) == (2.0, 1.0)
+
+
+def test_costs_are_numbers() -> None:
+    with pytest.raises(ValueError, match="mac_ns of list"):
+        Target("toy", costs=Costs(mac_ns={"list": "fast"})).verify()
 
 
 @pytest.mark.parametrize("capability", [

@@ -34,13 +34,13 @@ from irsql.passes.sql.materialise import Materialise
 
 LANES = Target("lanes", "1", "duckdb", capabilities=tuple(Capability(op, "list") for op in LANE_OPS),
                functions={name: name.upper() for name in (*UNARY, "pow")},
-               layout=LayoutDefaults(("list",), lane_decode=4, lane_prefill=4))
+               layout=LayoutDefaults(("list",)))
 """An engine that can do everything, on lists."""
 Form = Literal["", "scalar", "wide"]
 """What :class:`SelectLayout` may be told to choose."""
 
 
-def pipeline(lane: int = 0, form: Form = "") -> list[Pass]:
+def pipeline(lane: int = 4, form: Form = "") -> list[Pass]:
     """The conversions from tir to sql with every pass on the way."""
     return [ConvertTirToRel(), SelectLayout(lane=lane, form=form), ApplyLayout(), TileStorage(), SinkUnpack(),
             CancelPack(), ConvertRelToSql(), InlineCtes(), Materialise()]

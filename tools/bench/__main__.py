@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import attrs
 
 from irsql.tools.bench import synthetic
 from irsql.tools.bench.synthetic import Shape
+from irsql.tools.machine import machine
 
 PARTS = ("ir-text", "compile", "load", "decode")
 SHAPES = {"llama-3.2-1b": Shape(),
@@ -80,15 +80,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         sys.stdout.write(f"{path}\n")
     return 0
-
-
-def machine() -> str:
-    """The machine, for the report."""
-    model = ""
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return f"{model or platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def _models(args: argparse.Namespace, shape: Shape, parts: Sequence[str], result: dict[str, Any]) -> None:

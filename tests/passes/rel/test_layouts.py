@@ -94,13 +94,13 @@ def test_short_axes_and_no_target_are_explained() -> None:
     assert "min-extent" in ctx.remarks[1].reason
     m.attrs_ = {"stage": "rel"}
     with pytest.raises(IRError, match="needs a target"):
-        run(m, SelectLayout())
+        run(m, SelectLayout(lane=4))
 
 
 def test_storage_is_packed_at_load() -> None:
     m = two_products()
     want = outcomes(m)
-    run(m, ConvertTirToRel(), SelectLayout(), ApplyLayout(), TileStorage())
+    run(m, ConvertTirToRel(), SelectLayout(lane=4), ApplyLayout(), TileStorage())
     same(outcomes(m), want, 1e-5, "tile-storage")
     assert names(m, "load").count("rel.pack") == 2
     assert all(rel(op.result).layout is not None for op in ops_of(m, ro.Stored))
@@ -110,7 +110,7 @@ def test_storage_is_packed_at_load() -> None:
 def test_a_table_is_stored_once_and_looked_up_by_tiles() -> None:
     m = two_products(table=True)
     want = outcomes(m)
-    run(m, ConvertTirToRel(), SelectLayout(), ApplyLayout(), TileStorage())
+    run(m, ConvertTirToRel(), SelectLayout(lane=4), ApplyLayout(), TileStorage())
     unpacks = ops_of(m, ro.Unpack)
     assert [isinstance(op.x.owner, ro.Stored) for op in unpacks] == [True]
     run(m, SinkUnpack())
@@ -125,7 +125,7 @@ def test_a_table_is_stored_once_and_looked_up_by_tiles() -> None:
 
 def test_pack_and_unpack_cancel() -> None:
     m = two_products()
-    run(m, ConvertTirToRel(), SelectLayout(), ApplyLayout())
+    run(m, ConvertTirToRel(), SelectLayout(lane=4), ApplyLayout())
     pack = ops_of(m, ro.Pack)[0]
     func = m.functions["forward"]
     at = func.block.ops.index(pack) + 1

@@ -49,7 +49,7 @@ def linear(extent: int = 10) -> Program:
 def legalised(p: Program, to: Target, *results: Value) -> Module:
     """Through the pass, compared before and after."""
     m = p.finish(*results, target=LANES)
-    run(m, ConvertTirToRel(), SelectLayout(), ApplyLayout())
+    run(m, ConvertTirToRel(), SelectLayout(lane=4), ApplyLayout())
     attach(m, to)
     want = outcomes(m)
     run(m, Legalise())
@@ -95,7 +95,7 @@ def test_everything_unsupported_is_in_one_report() -> None:
     p.t.builder.loc = loc
     y = p.t.elementwise([p.args[-1]], lambda e: e.unary("sin", e.unary("log", e.args[0])))
     m = p.finish(y)
-    run(m, ConvertTirToRel(), SelectLayout(), ApplyLayout())
+    run(m, ConvertTirToRel(), SelectLayout(lane=4), ApplyLayout())
     bare = Target("tiny", "3", capabilities=(Capability("pack", "list", "unsupported", "", "it has no lists"),),
                   limits=Limits(max_columns=3))
     attach(m, bare)
