@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import attrs
 import numpy as np
 
+from irsql.dialects import expr as ex
 from irsql.dialects.tir import interp as _interp  # noqa: F401  (registers the interpreter)
 from irsql.dialects.tir import ops as ti
 from irsql.dialects.tir.sampling import build_greedy, build_sample, build_sample_filtered
-from irsql.ir.core import Func, IRError, Module, Op, Value
+from irsql.ir.attributes import F32
+from irsql.ir.core import BlockArg, Func, IRError, Module, Op, Value
 from irsql.ir.instruments.base import Instrument
 from irsql.ir.interp import Interpreter
 from irsql.ir.pipeline import PassManager, parse_pipeline
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
     from irsql.frontend.weights import ModuleWeights
     from irsql.relations import Relations
 
-TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,merge-contractions,canonicalise,cse,"
-       "fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")
+TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,fold-weights,merge-contractions,"
+       "canonicalise,cse,fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")
 REL = ("convert-tir-to-rel,prune-columns,cse,dce,select-layout,apply-layout,tile-storage,sink-unpack,cancel-pack,"
        "legalise,cse,dce")
 SQL = "convert-rel-to-sql,inline-ctes,materialise"
@@ -100,14 +102,15 @@ def load_steps(load: Func | None, evaluate: Callable[[Value], np.ndarray[Any, An
         dict[str, tuple[LoadStep, ...]], dict[str, ConstantData]]:
     """What the loader does for each ``tir.store``: a stack program, its constants beside it.
 
-    What is not a parameter, a concatenation or a permutation is computed here and becomes a constant.
+    What is not a parameter, a concatenation, a permutation or made of sums and products of those is computed here and
+    becomes a constant.
     """
     steps: dict[str, tuple[LoadStep, ...]] = {}
     constants: dict[str, ConstantData] = {}
 
-    def constant(value: Value) -> list[LoadStep]:
+    def push(array: np.ndarray[Any, Any]) -> list[LoadStep]:
         name = f"c{len(constants)}"
-        constants[name] = ConstantData.of(evaluate(value))
+        constants[name] = ConstantData.of(array)
         return [LoadStep("constant", name)]
 
     def of(value: Value) -> list[LoadStep]:
@@ -123,7 +126,31 @@ def load_steps(load: Func | None, evaluate: Callable[[Value], np.ndarray[Any, An
             if sorted(x for x in order if x is not None) == list(range(rank)) and None not in order:
                 inverse = tuple(order.index(i) for i in range(len(order)))
                 return [*of(op.inputs[0]), LoadStep("permute", ints=inverse)]
-        return constant(value)
+        if isinstance(op, ti.Map):
+            found = element(op, op.body.block.terminator.operands[0])
+            if found is not None and found[1] == tuple(range(ti.tensor(op.result).rank)):
+                return found[0]
+        return push(evaluate(value))
+
+    def element(op: ti.Map, value: Value) -> tuple[list[LoadStep], tuple[int, ...]] | None:
+        """Steps for a value of the body of a map, and the axes of the map that they run over; None if none do."""
+        inner = value.owner
+        if isinstance(value, BlockArg):
+            source, axes = op.inputs[value.index], tuple(getattr(r, "index", -1) for r in op.maps[value.index].results)
+            covers = -1 not in axes and ti.tensor(source).shape == tuple(ti.tensor(op.result).shape[a] for a in axes)
+            return (of(source), axes) if covers and len(set(axes)) == len(axes) else None
+        if isinstance(inner, ex.Constant) and value.type == F32:
+            return push(np.array(inner.value, np.float32)), ()
+        if not isinstance(inner, ex.Binary) or inner.kind not in ("add", "mul") or value.type != F32:
+            return None
+        sides = [element(op, v) for v in (inner.lhs, inner.rhs)]
+        if sides[0] is None or sides[1] is None:
+            return None
+        wide, narrow = sorted((sides[0], sides[1]), key=lambda side: -len(side[1]))
+        if not set(narrow[1]) <= set(wide[1]):
+            return None
+        ints = tuple(wide[1].index(a) for a in narrow[1])
+        return [*wide[0], *narrow[0], LoadStep({"add": "add", "mul": "multiply"}[inner.kind], ints=ints)], wide[1]
 
     for op in load.block.ops if load else ():
         if isinstance(op, ti.Store):

@@ -22,6 +22,7 @@ from irsql.targets.tables import granularity, to_arrow
 Array = npt.NDArray[Any]
 SLICE_BYTES = 16 << 20
 """Size of a slice as float32."""
+_BINARY = {"add": np.add, "multiply": np.multiply}
 
 
 class Weights(Protocol):
@@ -90,6 +91,9 @@ def _tree(program: Program, steps: Sequence[LoadStep], weights: Weights, names: 
             stack[-count:] = [_concat(stack[-count:], axis)]
         elif step.kind == "permute":
             stack.append(_permute(stack.pop(), step.ints))
+        elif step.kind in _BINARY:
+            narrow = stack.pop()
+            stack.append(_binary(_BINARY[step.kind], stack.pop(), narrow, step.ints))
         else:
             raise ValueError(f"unknown load step {step.kind!r}")
     (node,) = stack
@@ -121,6 +125,28 @@ def _concat(nodes: Sequence[_Node], axis: int) -> _Node:
         return pieces[0] if len(pieces) == 1 else np.concatenate([nodes[0].rows(0, 0), *pieces])
 
     return _Node(tuple(shape), rows)
+
+
+def _binary(function: np.ufunc, wide: _Node, narrow: _Node, axes: Sequence[int]) -> _Node:
+    """Element by element in float32, as the graph computes; what is narrower than ``wide`` is read once and kept."""
+    if tuple(axes) == tuple(range(len(wide.shape))):
+        return _Node(wide.shape, lambda a, b: _float32(function, wide.rows(a, b), narrow.rows(a, b)))
+    shape = [1] * len(wide.shape)
+    for axis, extent in zip(axes, narrow.shape, strict=True):
+        shape[axis] = extent
+    kept: list[Array] = []
+
+    def rows(a: int, b: int) -> Array:
+        if not kept:
+            kept.append(narrow.whole().transpose(np.argsort(axes)).reshape(shape))
+        part = kept[0][a:b] if 0 in axes else kept[0]
+        return _float32(function, wide.rows(a, b), part)
+
+    return _Node(wide.shape, rows)
+
+
+def _float32(function: np.ufunc, a: Array, b: Array) -> Array:
+    return np.asarray(function(a, b, dtype=np.float32))
 
 
 def _permute(node: _Node, order: Sequence[int]) -> _Node:

@@ -69,13 +69,16 @@ def convert_attention(c: Converter, op: ti.Attention) -> None:
     scores = _aggregate(b, terms, "sum", score)
 
     def scaled(e: ex.Exprs) -> list[Value]:
-        x = e.binary("mul", e.col("v", f), e.const(op.scale, f))
+        x = e.col("v", f)
+        if op.scale != 1.0:
+            x = e.binary("mul", x, e.const(op.scale, f))
         if op.softcap:
             cap = e.const(op.softcap, f)
             x = e.binary("mul", e.unary("tanh", e.binary("div", x, cap)), cap)
         return [*(e.col(k.name, I64) for k in score_keys), x]
 
-    scores = project(b, scores, score, scaled)
+    if op.scale != 1.0 or op.softcap:
+        scores = project(b, scores, score, scaled)
     peak = _with_row(b, scores, _aggregate(b, scores, "max", RelType(score_keys[:3], (Val("v", f),))),
                      lambda e: e.unary("exp", e.binary("sub", e.col("v0", f), e.col("v1", f))), score)
     total = _aggregate(b, peak, "sum", RelType(score_keys[:3], (Val("v", f),)))

@@ -37,6 +37,7 @@ class Arrays:
 A = np.arange(12, dtype=np.float32).reshape(4, 3)
 B = -np.arange(15, dtype=np.float32).reshape(5, 3)
 SCALAR = np.array(2.5, np.float32)
+ROW, COLUMN = np.arange(3, dtype=np.float32) - 7, np.arange(4, dtype=np.float32) + 0.5
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,18 @@ SCALAR = np.array(2.5, np.float32)
             np.concatenate([A, A], 1),
         ),
         ([LoadStep("parameter", "a"), LoadStep("permute", ints=(1, 0))], A.T),
+        ([LoadStep("parameter", "a"), LoadStep("parameter", "a"), LoadStep("multiply", ints=(0, 1))], A * A),
+        ([LoadStep("parameter", "a"), LoadStep("parameter", "s"), LoadStep("add")], A + SCALAR),
+        (
+            [LoadStep("parameter", "a"), LoadStep("parameter", "r"), LoadStep("multiply", ints=(0,))],
+            A * COLUMN[:, None],
+        ),
+        ([LoadStep("parameter", "a"), LoadStep("parameter", "c"), LoadStep("multiply", ints=(1,))], A * ROW),
+        (
+            [LoadStep("parameter", "a"), LoadStep("parameter", "a"), LoadStep("permute", ints=(1, 0)),
+             LoadStep("multiply", ints=(1, 0))],
+            A * A,
+        ),
         ([LoadStep("parameter", "a"), LoadStep("permute", ints=(0, 1))], A),
     ],
 )
@@ -63,7 +76,7 @@ def test_steps(steps: list[LoadStep], want: np.ndarray[Any, Any], monkeypatch: p
     spec = TableSpec("t", "t", keys, (Column("v", "f32"),), want.shape, (), "f32")
     stored = Stored(spec, tuple(steps))
     program = Program("duckdb", "2.0", {}, (stored,), "dims", "", {}, {"c": ConstantData.of(B)})
-    slices = list(assemble.tables(program, stored, Arrays({"a": A, "s": SCALAR}), {}))
+    slices = list(assemble.tables(program, stored, Arrays({"a": A, "s": SCALAR, "r": COLUMN, "c": ROW}), {}))
     step = max(6 // max(int(np.prod(want.shape[1:])), 1), 1)
     assert len(slices) == (-(-want.shape[0] // step) if want.ndim else 1)
     rows = [row for piece in slices for row in piece.to_pylist()]
