@@ -63,7 +63,6 @@ class DuckDB(Driver):
     name, title = "duckdb", "DuckDB"
     control = Control("duckdb")
     writers = 2  # more would only add memory
-    scripts = True
     beside = (".wal", ".wal.checkpoint", ".wal.recovery")
 
     def __init__(
@@ -176,10 +175,12 @@ class DuckDB(Driver):
         """All rows of a table of a program."""
         return self.arrow(self.control.read(spec.name, [c.name for c in spec.columns], catalog))
 
-    def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
-        """Run a query and give its result in batches of about so many rows."""
+    def batches(self, spec: TableSpec, catalog: str, rows: int = 4096) -> Iterator[pa.Table]:
+        """The rows of a table as they are stored, some at a time."""
+        query = self.control.read(spec.name, [c.name for c in spec.columns], catalog)
         with _errors():
-            yield from self._connection.sql(query).to_arrow_reader(rows)
+            for batch in self._connection.sql(query).to_arrow_reader(rows):
+                yield pa.Table.from_batches([batch])
 
     def insert(self, table: str, batch: pa.Table, catalog: str | None = None) -> None:
         """Append an Arrow table to a table with columns of the same names."""

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from irsql.targets.control import STATE
-from irsql.targets.driver import Driver, quoted
+from irsql.targets.driver import Driver, as_stored, quoted
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Column, TableSpec
 from irsql.targets.sqlite_control import SQLiteControl
@@ -175,6 +175,14 @@ class SQLite(Driver):
         columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(spec.columns)
         arrays = [pa.array(_array(c, values)) for c, values in zip(spec.columns, columns, strict=True)]
         return pa.table(arrays, names=[c.name for c in spec.columns])
+
+    def batches(self, spec: TableSpec, catalog: str, rows: int = _ROWS) -> Iterator[pa.Table]:
+        """The rows of a table as they are stored, some at a time."""
+        query = self.control.read(spec.name, [c.name for c in spec.columns], catalog)
+        with _errors():
+            cursor = self._connection.execute(query)
+            while found := cursor.fetchmany(rows):
+                yield as_stored(spec.columns, found)
 
     def insert(self, table: str, batch: pa.Table, catalog: str | None = None) -> None:
         """Append an Arrow table, some thousand rows at a time."""

@@ -24,4 +24,4 @@ TARGET = Target(
     options={"step-tables": "emptied", "shared-selects": "tables"},
 )
 
-SQLITE = Backend(TARGET, SQLiteEmitter, "irsql.targets.sqlite:SQLite")
+SQLITE = Backend(TARGET, SQLiteEmitter, "irsql.targets.sqlite:SQLite", "irsql.targets.sqlite_shell:SQLiteShell")
