@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,12 +53,16 @@ class Backend:
         a target whose programs are text for the engine's own shell.
     shell
         Where its :class:`irsql.targets.shell.Shell` is, likewise; empty where irsql writes no scripts for one.
+    passes
+        Options of passes of the default pipeline, as text by the pass's name, where the engine wants others than the
+        passes' own defaults.
     """
 
     target: Target
     emitter: type[Emitter]
     driver: str = ""
     shell: str = ""
+    passes: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def emit_program(module: Module, backend: Backend, steps: dict[str, tuple[LoadStep, ...]],
