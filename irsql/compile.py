@@ -52,7 +52,7 @@ def pipeline(layout: str = "", target: str = DEFAULT_TARGET) -> str:
     passes = ",".join((TIR, REL, SQL)).split(",")
     options = dict(backend(target).passes)
     if layout:
-        options["select-layout"] = ",".join(filter(None, (options.get("select-layout"), layout)))
+        options["select-layout"] = " ".join(filter(None, (options.get("select-layout"), layout)))
     unknown = ", ".join(name for name in options if name not in passes)
     if unknown:
         raise IRError(f"the target {target!r} has options for passes that the default pipeline does not run: {unknown}")
@@ -90,7 +90,8 @@ def lower(module: Module, to: Backend, instruments: Sequence[Instrument] = (), t
     attach(module, to.target)
     stages: dict[str, str] = {}
     watch = _StageTexts(stages) if keep_text else None
-    PassManager(parse_pipeline(text or pipeline(target=to.target.name)), [*instruments, *([watch] if watch else [])]).run(module)
+    passes = parse_pipeline(text or pipeline(target=to.target.name))
+    PassManager(passes, [*instruments, *([watch] if watch else [])]).run(module)
     if keep_text:
         stages[str(module.attrs_["stage"])] = print_op(module)
     return stages

@@ -301,6 +301,10 @@ class Emitter:
         """``UNION ALL`` of queries with columns of these names."""
         return union_all(queries)
 
+    def join_order(self, op: so.Select) -> list[int] | None:
+        """The order in which the engine must join the inputs, where it would choose a bad one."""
+        return None
+
     def materialised(self, value: Value, readers: int) -> bool:
         """Whether a common table expression with so many readers is to be computed once, as a table."""
         return readers > 1

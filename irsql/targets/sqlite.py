@@ -75,6 +75,7 @@ class SQLite(Driver):
         self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, uri=True,
                                            cached_statements=STATEMENTS)  # fmt: skip
         self._connection.execute("PRAGMA temp_store = MEMORY")
+        self._connection.execute(pragma("temp", "page_size", PAGE_BYTES))
         self._connection.set_progress_handler(_look_for_signals, _SIGNALS)
         try:
             self._connection.execute("SELECT EXP(1.0)")
@@ -112,6 +113,7 @@ class SQLite(Driver):
         where = os.fspath(path)
         if where == ":memory:":
             self._attach(f"file:/irsql-{os.getpid()}-{next(_NUMBERS)}?vfs=memdb", catalog)
+            self.execute(pragma(catalog, "page_size", PAGE_BYTES))
             return
         if read_only and not Path(where).is_file():
             raise EngineError(f"there is no file {where}")

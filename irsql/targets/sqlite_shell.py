@@ -44,8 +44,9 @@ class SQLiteShell(Shell):
 
     def attach(self) -> list[str]:
         """``ATTACH`` of both files; another writer of the state is waited for."""
-        statements = ["PRAGMA temp_store = MEMORY", attach_sql("model.db", MODEL, True),
-                      attach_sql("state.db", STATE, False), pragma(STATE, "page_size", PAGE_BYTES)]  # fmt: skip
+        statements = ["PRAGMA temp_store = MEMORY", pragma("temp", "page_size", PAGE_BYTES),
+                      attach_sql("model.db", MODEL, True), attach_sql("state.db", STATE, False),
+                      pragma(STATE, "page_size", PAGE_BYTES)]  # fmt: skip
         return [f".timeout {BUSY_MS}", *(f"{s};" for s in statements)]
 
     @contextmanager

@@ -1,6 +1,7 @@
 """``select-layout``: choose how each contraction is tiled, by rule.
 
-The contracted axis goes into lanes and columns of both operands (one ``dot`` a column) where it is static; otherwise,
+The contracted axis goes into lanes and columns of both operands (one ``dot`` a column) where it is static; without
+lanes into columns alone, and into several rows of them where it has more terms than a row may have columns. Otherwise,
 as in P·V, a static free axis of one operand goes into columns and each is a weighted sum. Element-wise operators stay
 on scalar rows: at the sizes of one token their cost is small, and packing is explicit where it is needed.
 """
@@ -35,6 +36,8 @@ class SelectLayout(Pass):
     """Lane length; 0 takes the target's."""
     max_columns: int = 64
     """Most value columns a tile may have."""
+    wide_columns: int = 0
+    """Most columns of a tile without lanes; 0 takes what the target's joins can have."""
     sum_columns: int = 16
     """Most columns of a weighted sum; the rest of the axis stays in rows."""
     min_extent: int = 4
@@ -82,7 +85,10 @@ class SelectLayout(Pass):
 
     def _dot(self, extent: int, lane: int, carrier: str, rows: int, target: Target) -> ro.Tile | None:
         if not carrier:
-            return ro.Tile("dot", 0, extent, 1, "") if extent <= _widest(target) else None
+            rows = -(-extent // min(self.wide_columns or extent, _widest(target)))
+            # a cut that divides the axis needs no zeros
+            rows = next((n for n in range(rows, 2 * rows) if extent % n == 0), rows)
+            return ro.Tile("chunks" if rows > 1 else "dot", 0, -(-extent // rows), rows, "")
         columns = -(-extent // lane)
         if columns > self.max_columns:
             lane, columns = -(-extent // self.max_columns), self.max_columns
