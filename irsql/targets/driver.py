@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 import pyarrow as pa
 
 from irsql.targets.control import Control
+from irsql.targets.errors import EngineError
 from irsql.targets.program import Column, TableSpec
 
 HEAD = 4096
@@ -29,6 +30,20 @@ def quoted(identifier: str) -> str:
 def literal(text: str) -> str:
     """A string in single quotes."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def file_name(path: str | os.PathLike[str]) -> str:
+    """A path as text, for messages and for the engine.
+
+    Raises
+    ------
+    EngineError
+        If it has a NUL: engines would take what stands before it for the name.
+    """
+    where = os.fspath(path)
+    if "\0" in where:
+        raise EngineError(f"{where!r} cannot be the name of a file: it has a NUL")
+    return where
 
 
 _ARROW = {"i64": pa.int64(), "i1": pa.bool_(), "f32": pa.float64(), "f64": pa.float64(), "text": pa.string(),

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from irsql.targets.control import Control
-from irsql.targets.driver import Driver, literal, quoted
+from irsql.targets.driver import Driver, file_name, literal, quoted
 from irsql.targets.errors import EngineError
 from irsql.targets.program import TableSpec
 
@@ -122,11 +122,13 @@ class DuckDB(Driver):
         EngineError
             If the file is missing, no database, damaged, or held by another process.
         """
-        where = os.fspath(path)
+        where = file_name(path)
         if read_only and not Path(where).is_file():
             raise EngineError(f"there is no file {where}")
         try:
-            self._connection.execute(attach_sql(where, catalog, read_only, new=not Path(where).exists()))
+            # a relative name like "file:x.db" would name an extension
+            place = where if where == ":memory:" else os.path.abspath(where)
+            self._connection.execute(attach_sql(place, catalog, read_only, new=not Path(where).exists()))
         except duckdb.Error as error:
             raise EngineError(_attach_problem(where, str(error))) from error
 

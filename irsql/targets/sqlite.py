@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from irsql.targets.control import STATE
-from irsql.targets.driver import Driver, as_stored, quoted
+from irsql.targets.driver import Driver, as_stored, file_name, quoted
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Column, TableSpec
 from irsql.targets.sqlite_control import SQLiteControl
@@ -110,7 +110,7 @@ class SQLite(Driver):
     # -- databases -------------------------------------------------------------------------------------
     def attach(self, path: str | os.PathLike[str], catalog: str, *, read_only: bool = False) -> None:
         """Attach a database file, or one in memory that other connections of this process can attach too."""
-        where = os.fspath(path)
+        where = file_name(path)
         if where == ":memory:":
             self._attach(f"file:/irsql-{os.getpid()}-{next(_NUMBERS)}?vfs=memdb", catalog)
             self.execute(pragma(catalog, "page_size", PAGE_BYTES))
