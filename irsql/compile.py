@@ -44,10 +44,22 @@ REL = ("convert-tir-to-rel,prune-columns,cse,dce,select-layout,apply-layout,tile
 SQL = "convert-rel-to-sql,inline-ctes,materialise"
 
 
-def pipeline(layout: str = "") -> str:
-    """The default pipeline as text; ``layout`` are options of ``select-layout``."""
-    rel = REL.replace("select-layout", f"select-layout{{{layout}}}") if layout else REL
-    return ",".join((TIR, rel, SQL))
+def pipeline(layout: str = "", target: str = DEFAULT_TARGET) -> str:
+    """The default pipeline of a target as text; ``layout`` are further options of ``select-layout``.
+
+    Raises
+    ------
+    IRError
+        If there is no such target, or it has options for a pass that does not run.
+    """
+    passes = ",".join((TIR, REL, SQL)).split(",")
+    options = dict(backend(target).passes)
+    if layout:
+        options["select-layout"] = " ".join(filter(None, (options.get("select-layout"), layout)))
+    unknown = ", ".join(name for name in options if name not in passes)
+    if unknown:
+        raise IRError(f"the target {target!r} has options for passes that the default pipeline does not run: {unknown}")
+    return ",".join(f"{name}{{{options[name]}}}" if name in options else name for name in passes)
 
 
 @attrs.define
@@ -81,7 +93,8 @@ def lower(module: Module, to: Backend, instruments: Sequence[Instrument] = (), t
     attach(module, calibrated(to.target))
     stages: dict[str, str] = {}
     watch = _StageTexts(stages) if keep_text else None
-    PassManager(parse_pipeline(text or pipeline()), [*instruments, *([watch] if watch else [])]).run(module)
+    passes = parse_pipeline(text or pipeline(target=to.target.name))
+    PassManager(passes, [*instruments, *([watch] if watch else [])]).run(module)
     if keep_text:
         stages[str(module.attrs_["stage"])] = print_op(module)
     return stages

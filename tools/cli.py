@@ -209,6 +209,9 @@ def compile_(
     --------
       irsql compile ./Llama-3.2-1B -o scripts --prompt "The sea is"
       cd scripts && duckdb < load.sql && duckdb < run.sql
+
+      irsql compile ./Llama-3.2-1B -o scripts --target sqlite
+      cd scripts && sqlite3 < load.sql && sqlite3 < run.sql
     """
     from irsql.tools.compile_command import write_scripts
 

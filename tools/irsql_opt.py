@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="load passes of your own from a Python file or module")
     parser.add_argument("--version", action="version", version=f"irsql-opt {__version__}")
     parser.add_argument("--print-pipeline", action="store_true",
-                        help="print the passes that a compile runs and stop")
+                        help="print the passes that a compile for --target runs, as text for -p, and stop")
     parser.add_argument("--emit-sql", action="store_true",
                         help="print the result, of the sql stage, as SQL text for its target instead of IR")
     parser.add_argument("--list-passes", action="store_true", help="list all passes and stop")
@@ -108,8 +108,9 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     if args.print_pipeline:
         from irsql.compile import pipeline
+        from irsql.targets.base import DEFAULT_TARGET
 
-        print(pipeline())
+        print(pipeline(target=args.target or DEFAULT_TARGET))
         return 0
     text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text(encoding="utf-8")
     if args.run_reproducer:

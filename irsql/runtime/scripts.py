@@ -1,14 +1,16 @@
 """A compiled model as a folder of scripts that the engine's own shell runs, without Python.
 
 ==============  =======================================================================================
-load.sql        once: builds ``model.db`` from the Parquet files in ``weights/``
-schema.sql      attaches both databases and creates the tables of ``state.db``
+load.sql        once: builds the model's database from the files in ``weights/``
+schema.sql      attaches the databases of the model and of the state, and creates the tables of the state
 prompt.sql      forgets all sequences and fills ``irsql_prompt``, ``irsql_setting`` and ``irsql_stop``
 prefill.sql     starts the prompts in ``irsql_prompt``, runs them and draws the first token of each
 decode.sql      one more token for every live sequence; nothing when all have stopped
 run.sql         all of the above after ``load.sql``, and the text
 manifest.json   what is where: files, tables, statements and the module path behind each
 ==============  =======================================================================================
+
+What an engine's shell has words of its own for, :class:`irsql.targets.shell.Shell` says.
 """
 
 from __future__ import annotations
@@ -17,43 +19,25 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from irsql import __version__
+from irsql.ir.core import IRError
 from irsql.runtime.assemble import tables
 from irsql.runtime.errors import UserError
 from irsql.runtime.load import Source, control_tables, parameter_names
 from irsql.runtime.session import DEFAULT_CONTEXT, Model
 from irsql.runtime.settings import Settings
-from irsql.targets.base import driver
-from irsql.targets.control import (
-    META,
-    MODEL,
-    MODEL_TABLES,
-    PROMPT,
-    SEGMENT,
-    SEQUENCE,
-    SETTING,
-    STATE,
-    STOP,
-    TABLES,
-    TOKEN,
-    VOCABULARY,
-    states,
-)
-from irsql.targets.duckdb import UNCOMPRESSED, DuckDB, attach_sql, detach_sql
-from irsql.targets.program import Program
+from irsql.targets.base import shell
+from irsql.targets.control import MODEL, MODEL_TABLES, PROMPT, SEGMENT, SEQUENCE, SETTING, STATE, STOP, TOKEN, states
+from irsql.targets.program import Program, TableSpec
 from irsql.targets.prompts import Prompts
 from irsql.targets.segments import Segments
-from irsql.targets.shell import TEXT_VIEW, Shell
-
-WEIGHTS = "weights"
-_BATCH_ROWS = 4096
+from irsql.targets.shell import TEXT_VIEW, WEIGHTS, Shell, model_tables
 
 
 @attrs.frozen
@@ -87,11 +71,11 @@ class Content:
     checkpoint
         Fingerprint of the weights.
     tables
-        Name and batches of each table.
+        Each table and its rows in batches.
     """
 
     checkpoint: str
-    tables: Iterable[tuple[str, Iterable[pa.Table]]]
+    tables: Iterable[tuple[TableSpec, Iterable[pa.Table]]]
 
 
 def check_target(target: str) -> None:
@@ -102,38 +86,27 @@ def check_target(target: str) -> None:
     UserError
         If not.
     """
-    engine = driver(target)
-    if not engine.scripts:
-        raise UserError(f"scripts are written for DuckDB only, not for {engine.title}: use irsql load and generate")
+    try:
+        shell(target)
+    except IRError as error:
+        raise UserError(f"{error}: use irsql load and generate") from error
 
 
 def from_checkpoint(program: Program, checkpoint: Source) -> Content:
     """The tables of a model database, computed from a checkpoint."""
     names = parameter_names(program, checkpoint)
     control = control_tables(program, checkpoint)
+    stored = {s.table.name: s for s in program.stored}
 
-    def content() -> Iterator[tuple[str, Iterable[pa.Table]]]:
-        for stored in program.stored:
-            yield stored.table.name, tables(program, stored, checkpoint, names)
-        for name, table in control.items():
-            yield name, [table]
+    def rows(name: str) -> Iterable[pa.Table]:
+        return [control[name]] if name in MODEL_TABLES else tables(program, stored[name], checkpoint, names)
 
-    return Content(checkpoint.fingerprint(), content())
+    return Content(checkpoint.fingerprint(), ((spec, rows(spec.name)) for spec in model_tables(program)))
 
 
 def from_database(model: Model) -> Content:
     """The tables of a loaded model."""
-    db = model.db
-    assert isinstance(db, DuckDB), "scripts are for DuckDB; `check_target` has said so"
-    layout = [(s.table.name, [c.name for c in s.table.columns]) for s in model.program.stored]
-    layout += [(name, [c for c, _ in TABLES[name]]) for name in MODEL_TABLES]
-
-    def read(query: str) -> Iterator[pa.Table]:
-        for batch in db.batches(query, _BATCH_ROWS):
-            yield pa.Table.from_batches([batch])
-
-    batches = ((name, read(db.control.read(name, columns, MODEL))) for name, columns in layout)
-    return Content(model.checkpoint, batches)
+    return Content(model.checkpoint, ((t, model.db.batches(t, MODEL)) for t in model_tables(model.program)))
 
 
 def write(program: Program, out: Path, run: Run, content: Content | None) -> None:
@@ -161,7 +134,7 @@ def write(program: Program, out: Path, run: Run, content: Content | None) -> Non
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as folder:
             _write_all(program, Path(folder), run, content)
-            _publish(Path(folder), out)
+            _publish(Path(folder), out, shell(program.target).weights_file("*"))
     except OSError as error:
         raise UserError(f"{error.filename or out} cannot be written: {error.strerror}") from error
     finally:
@@ -171,115 +144,98 @@ def write(program: Program, out: Path, run: Run, content: Content | None) -> Non
 
 
 def _write_all(program: Program, out: Path, run: Run, content: Content | None) -> None:
-    for name, text in _scripts(program, run, content.checkpoint if content else None).items():
+    words = shell(program.target)
+    for name, text in _Scripts(words, program, run).all(content.checkpoint if content else None).items():
         (out / name).write_text(text, "utf-8")
     if content is not None:
         (out / WEIGHTS).mkdir()
-        for name, batches in content.tables:
-            _write_parquet(out / WEIGHTS / f"{name}.parquet", batches)
-    manifest = json.dumps(_manifest(program, run, content is not None), indent=1, ensure_ascii=False)
+        with words.weights(out / WEIGHTS) as write_table:
+            for table, batches in content.tables:
+                write_table(table, batches)
+    manifest = json.dumps(_manifest(words, program, run, content is not None), indent=1, ensure_ascii=False)
     (out / "manifest.json").write_text(manifest + "\n", "utf-8")
 
 
-def _publish(folder: Path, out: Path) -> None:
+def _publish(folder: Path, out: Path, weights: str) -> None:
     """Move everything that was written to its place, when all of it is there."""
     if (folder / WEIGHTS).is_dir():
         (out / WEIGHTS).mkdir(exist_ok=True)
-        for old in (out / WEIGHTS).glob("*.parquet"):
+        for old in (out / WEIGHTS).glob(weights):
             old.unlink()  # another model's
     files = [p for p in folder.rglob("*") if p.is_file()]
     for written in sorted(files, key=lambda p: (p.name == "manifest.json", p)):  # the manifest comes last
         os.replace(written, out / written.relative_to(folder))
 
 
-def _write_parquet(path: Path, batches: Iterable[pa.Table]) -> None:
-    writer: pq.ParquetWriter | None = None
-    try:
-        for batch in batches:
-            if writer is None:
-                # Random floats do not compress, and a dictionary of them only costs time.
-                writer = pq.ParquetWriter(path, batch.schema, compression="none", use_dictionary=False)
-            writer.write_table(batch)
-    finally:
-        if writer is not None:
-            writer.close()
+@attrs.frozen
+class _Scripts:
+    """Writes the scripts of a program."""
+
+    shell: Shell
+    program: Program
+    run: Run
+
+    def all(self, checkpoint: str | None) -> dict[str, str]:
+        """The text of each script; it runs on a model of this checkpoint, or of any."""
+        c, program = self.shell.control, self.program
+        prefill = program.functions["prefill"]
+        decode = program.functions.get("decode", prefill)
+        sample = program.functions[self.run.settings.sampler]
+        start = Prompts(self.shell).start(_context(program), sample.name)
+        text = c.read(TEXT_VIEW, ("seq", "text"), order=("seq",))
+        steps = ["schema.sql", "prompt.sql", "prefill.sql", *["decode.sql"] * (self.run.max_new_tokens - 1)]
+        how = self.shell.command
+        scripts = {
+            "load.sql": (f"Build the model's database, once. In this folder: {how('load.sql')}",
+                         [*self.shell.strict, *self.shell.load(model_tables(program))]),
+            "schema.sql": ("Attach the model and the state, and see that they are those of these scripts.",
+                           [*self.shell.strict, *self.shell.attach(), *_lines(self._schema(checkpoint))]),
+            "prompt.sql": ("Forget all sequences and give one prompt.", self._step(self._prompt())),
+            "prefill.sql": ("Start the prompts in irsql_prompt, run them, and draw a token for every live sequence.",
+                            self._step([*start, *c.step(program, prefill, sample)])),
+            "decode.sql": ("Draw one more token for every live sequence.",
+                           self._step(c.step(program, decode, sample))),
+            "run.sql": (f"Continue the prompt and show the text. In this folder, after load.sql: {how('run.sql')}",
+                        [*self.shell.strict, *self.shell.plain, *map(self.shell.include, steps), *_lines([text])]),
+        }  # fmt: skip
+        return {name: "\n".join([f"-- {comment}", *lines, ""]) for name, (comment, lines) in scripts.items()}
+
+    def _schema(self, checkpoint: str | None) -> list[str]:
+        c, words, program = self.shell.control, self.shell, self.program
+        problem = "model.db does not hold the model of these scripts, or not all of it: run load.sql again"
+        facts = {"program_hash": program.text_hash} | ({"checkpoint": checkpoint} if checkpoint else {})
+        return [
+            *(s for key, value in facts.items() for s in words.require_fact(key, value, problem)),
+            *Segments(c).schema(program),
+            *words.claim_state(program.text_hash, "state.db holds sequences of another model: move it away"),
+            *c.temporaries(program), *self._defaults(), words.text_view(self.run.has_text),
+        ]  # fmt: skip
+
+    def _prompt(self) -> list[str]:
+        c = self.shell.control
+        emptied = (TOKEN, SEQUENCE, SEGMENT, STOP, PROMPT, SETTING, *(s.name for s in states(self.program)))
+        rows = [(0, pos, token) for pos, token in enumerate(self.run.prompt_ids)]
+        prompt = c.insert_rows(PROMPT, ("seq", "pos", "id"), rows, STATE)
+        return [*(c.delete(name, STATE) for name in emptied), *self._defaults(), prompt]
+
+    def _defaults(self) -> list[str]:
+        settings = {"max_new_tokens": self.run.max_new_tokens, **attrs.asdict(self.run.settings)}
+        return Prompts(self.shell).defaults(settings, self.run.stop_ids)
+
+    def _step(self, statements: Sequence[str]) -> list[str]:
+        c = self.shell.control
+        return _lines([c.begin_transaction, *statements, c.commit])
 
 
-def _scripts(program: Program, run: Run, checkpoint: str | None) -> dict[str, str]:
-    c = DuckDB.control
-    prefill = program.functions["prefill"]
-    decode = program.functions.get("decode", prefill)
-    sample = program.functions[run.settings.sampler]
-    attach = [attach_sql("model.db", MODEL, read_only=True), attach_sql("state.db", STATE, read_only=False)]
-    steps = [".read schema.sql", ".read prompt.sql", ".read prefill.sql"]
-    steps += [".read decode.sql"] * (run.max_new_tokens - 1)
-    shown = Shell(c).text_view(run.has_text)
-    return {
-        "load.sql": _script("Build model.db, once. In this folder: duckdb < load.sql", _load(program), bail=True),
-        "schema.sql": _script("Attach the model and the state, and see that they are those of these scripts.",
-                              [*attach, *_checks(program, checkpoint), *_defaults(run), shown], bail=True),
-        "prompt.sql": _script("Forget all sequences and give one prompt.", _prompt(program, run)),
-        "prefill.sql": _script(
-            "Start the prompts in irsql_prompt, run them, and draw a token for every live sequence.",
-            _step([*Prompts(c).start(_context(program), sample.name), *c.step(program, prefill, sample)])),
-        "decode.sql": _script("Draw one more token for every live sequence.", _step(c.step(program, decode, sample))),
-        "run.sql": "\n".join([
-            "-- Continue the prompt and show the text. In this folder, after load.sql: duckdb < run.sql",
-            ".bail on", ".mode list", ".headers off", *steps,
-            f"{c.read(TEXT_VIEW, ('seq', 'text'), order=('seq',))};", "",
-        ]),
-    }  # fmt: skip
-
-
-def _checks(program: Program, checkpoint: str | None) -> list[str]:
-    c = DuckDB.control
-    problem = "model.db does not hold the model of these scripts, or not all of it: run load.sql again"
-    facts = {"program_hash": program.text_hash} | ({"checkpoint": checkpoint} if checkpoint else {})
-    out = [Shell(c).require_fact(key, value, problem) for key, value in facts.items()]
-    return [*out, *Segments(c).schema(program), *Shell(c).claim_state(
-        program.text_hash, "state.db holds sequences of another model: move it away")]  # fmt: skip
-
-
-def _script(comment: str, statements: Sequence[str], bail: bool = False) -> str:
-    return "".join([f"-- {comment}\n", ".bail on\n" if bail else "", *(f"{s};\n" for s in statements)])
-
-
-def _step(statements: Sequence[str]) -> list[str]:
-    c = DuckDB.control
-    return [c.begin_transaction, *statements, c.commit]
-
-
-def _load(program: Program) -> list[str]:
-    c = DuckDB.control
-    out = [attach_sql("model.db", MODEL, read_only=False), UNCOMPRESSED]
-    layout = [(s.table.name, [(k.name, k.type) for k in s.table.columns]) for s in program.stored]
-    # The facts that make the file a model go first and come last.
-    out.append(c.create_table(META, TABLES[META], MODEL, replace=True))
-    layout += [(name, list(TABLES[name])) for name in (VOCABULARY, META)]
-    for name, columns in layout:
-        out.append(c.create_table(name, columns, MODEL, replace=True))
-        out.append(Shell(c).insert_parquet(name, [k for k, _ in columns], f"{WEIGHTS}/{name}.parquet", MODEL))
-    return [*out, detach_sql(MODEL)]
-
-
-def _prompt(program: Program, run: Run) -> list[str]:
-    c = DuckDB.control
-    emptied = (TOKEN, SEQUENCE, SEGMENT, STOP, PROMPT, SETTING, *(s.name for s in states(program)))
-    rows = [(0, pos, token) for pos, token in enumerate(run.prompt_ids)]
-    prompt = c.insert_rows(PROMPT, ("seq", "pos", "id"), rows, STATE)
-    return _step([*(c.delete(name, STATE) for name in emptied), *_defaults(run), prompt])
-
-
-def _defaults(run: Run) -> list[str]:
-    settings = {"max_new_tokens": run.max_new_tokens, **attrs.asdict(run.settings)}
-    return Prompts(DuckDB.control).defaults(settings, run.stop_ids)
+def _lines(statements: Sequence[str]) -> list[str]:
+    return [f"{statement};" for statement in statements]
 
 
 def _context(program: Program) -> int:
     return int(program.meta.get("context") or DEFAULT_CONTEXT)
 
 
-def _manifest(program: Program, run: Run, weights: bool) -> dict[str, object]:
+def _manifest(words: Shell, program: Program, run: Run, weights: bool) -> dict[str, object]:
     functions = {
         name: {
             "statements": [{"table": s.table, "kind": s.kind, "scope": s.scope} for s in function.statements],
@@ -288,7 +244,7 @@ def _manifest(program: Program, run: Run, weights: bool) -> dict[str, object]:
         }
         for name, function in program.functions.items()
     }
-    stored = [{"table": s.table.name, "source": s.table.source, "file": f"{WEIGHTS}/{s.table.name}.parquet",
+    stored = [{"table": s.table.name, "source": s.table.source, "file": f"{WEIGHTS}/{words.weights_file(s.table.name)}",
                "columns": [attrs.asdict(c) for c in s.table.columns]} for s in program.stored]  # fmt: skip
     return {
         "irsql": __version__, "target": program.target, "target_version": program.target_version,

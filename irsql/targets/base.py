@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -31,6 +31,7 @@ from irsql.targets.program import ConstantData, LoadStep, Program, Stored
 
 if TYPE_CHECKING:
     from irsql.targets.driver import Driver
+    from irsql.targets.shell import Shell
 
 DEFAULT_TARGET = "duckdb"
 BACKENDS = {"duckdb": "irsql.targets.duckdb_tables:DUCKDB", "sqlite": "irsql.targets.sqlite_tables:SQLITE"}
@@ -50,11 +51,18 @@ class Backend:
     driver
         Where its :class:`irsql.targets.driver.Driver` is, as ``module:Class``, imported when something runs; empty for
         a target whose programs are text for the engine's own shell.
+    shell
+        Where its :class:`irsql.targets.shell.Shell` is, likewise; empty where irsql writes no scripts for one.
+    passes
+        Options of passes of the default pipeline, as text by the pass's name, where the engine wants others than the
+        passes' own defaults.
     """
 
     target: Target
     emitter: type[Emitter]
     driver: str = ""
+    shell: str = ""
+    passes: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def emit_program(module: Module, backend: Backend, steps: dict[str, tuple[LoadStep, ...]],
@@ -187,14 +195,37 @@ def driver(name: str) -> type[Driver]:
     """
     from irsql.targets.driver import Driver
 
-    place = runnable(name).driver
+    return _imported(f"the target {name!r} is driven by", runnable(name).driver, Driver)  # type: ignore[type-abstract]
+
+
+def shell(name: str) -> Shell:
+    """What scripts for the target called ``name`` are written with.
+
+    Raises
+    ------
+    IRError
+        If there is no such target, it names none, or its package does not hold what it declares.
+    """
+    from irsql.targets.shell import Shell
+
+    place = backend(name).shell
+    if not place:
+        raise IRError(f"irsql writes no scripts for the target {name!r}: it names no shell")
+    return _imported(f"the scripts of the target {name!r} are written by", place, Shell)()  # type: ignore[type-abstract]
+
+
+T = TypeVar("T")
+
+
+def _imported(what: str, place: str, base: type[T]) -> type[T]:
+    """The class at ``module:Class``."""
     module, _, attribute = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise IRError(f"the target {name!r} is driven by {place}, which cannot be imported: {error}") from error
-    if not isinstance(found, type) or not issubclass(found, Driver):
-        raise IRError(f"the target {name!r} is driven by {place}, which is no Driver")
+        raise IRError(f"{what} {place}, which cannot be imported: {error}") from error
+    if not isinstance(found, type) or not issubclass(found, base):
+        raise IRError(f"{what} {place}, which is no {base.__name__}")
     return found
 
 

@@ -28,6 +28,7 @@ import attrs
 from sqlglot import ErrorLevel, exp
 
 from irsql.ir.target import Target
+from irsql.targets.names import symbol_column
 from irsql.targets.program import Column, Function, Program, TableSpec
 from irsql.targets.tables import split_type
 
@@ -193,7 +194,8 @@ class Control:
         out = [self.create_spec(spec, exists_ok=True) for spec in specs.values()]
         symbols = sorted({s for f in functions for s in f.symbols})
         if symbols:
-            out.append(self.create_table(program.dims_table, [(s, "i64") for s in symbols], exists_ok=True))
+            columns = [(symbol_column(s), "i64") for s in symbols]
+            out.append(self.create_table(program.dims_table, columns, exists_ok=True))
         return [*out, self.create_table(STEP, STEP_COLUMNS, exists_ok=True)]
 
     def statements(self, function: Function) -> list[str]:
@@ -205,7 +207,8 @@ class Control:
 
     def set_dims(self, program: Program, values: Mapping[str, int]) -> list[str]:
         """Fill the table of the symbols with numbers."""
-        row = [named(exp.Cast(this=exp.convert(v), to=sql_type("i64")), s) for s, v in values.items()]
+        row = [named(exp.Cast(this=exp.convert(v), to=sql_type("i64")), symbol_column(s))
+               for s, v in values.items()]  # fmt: skip
         return self._temporary(program.dims_table, exp.select(*row, copy=False))
 
     # -- filling and reading ---------------------------------------------------------------------------
@@ -298,8 +301,8 @@ class Control:
         if missing:
             raise ValueError(f"{function.name} has the unknown symbols {', '.join(missing)}")
         # With no live sequence there is one row all the same: a step then runs over nothing.
-        values = [_cast(exp.Coalesce(this=known[s], expressions=[exp.Literal.number(0)]), Column(s, "i64"))
-                  for s in function.symbols]  # fmt: skip
+        values = [_cast(exp.Coalesce(this=known[s], expressions=[exp.Literal.number(0)]),
+                        Column(symbol_column(s), "i64")) for s in function.symbols]  # fmt: skip
         query = exp.select(*values, copy=False).from_(table(STEP), copy=False)
         return self._temporary(program.dims_table, query)
 

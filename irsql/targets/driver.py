@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar, Self
 
 import pyarrow as pa
 
 from irsql.targets.control import Control
-from irsql.targets.program import TableSpec
+from irsql.targets.errors import EngineError
+from irsql.targets.program import Column, TableSpec
 
 HEAD = 4096
 """Bytes at the beginning of a file by which a driver knows its own."""
@@ -29,6 +30,37 @@ def quoted(identifier: str) -> str:
 def literal(text: str) -> str:
     """A string in single quotes."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def file_name(path: str | os.PathLike[str]) -> str:
+    """A path as text, for messages and for the engine.
+
+    Raises
+    ------
+    EngineError
+        If it has a NUL: engines would take what stands before it for the name.
+    """
+    where = os.fspath(path)
+    if "\0" in where:
+        raise EngineError(f"{where!r} cannot be the name of a file: it has a NUL")
+    return where
+
+
+_ARROW = {"i64": pa.int64(), "i1": pa.bool_(), "f32": pa.float64(), "f64": pa.float64(), "text": pa.string(),
+          "bytes": pa.binary()}  # fmt: skip
+
+
+def as_stored(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> pa.Table:
+    """Rows of Python values as an Arrow table; NULL stays NULL, floats are doubles."""
+
+    def array(column: Column, values: Iterable[Any]) -> pa.Array[Any]:
+        element, lane, _ = column.type.partition("[")
+        if element == "i1" and not lane:  # engines without booleans have 0 and 1
+            values = (None if v is None else bool(v) for v in values)
+        return pa.array(values, pa.list_(_ARROW[element]) if lane else _ARROW[element])
+
+    arrays = [array(c, (row[n] for row in rows)) for n, c in enumerate(columns)]
+    return pa.table(arrays, names=[c.name for c in columns])
 
 
 class Driver(ABC):
@@ -53,8 +85,6 @@ class Driver(ABC):
         Connections that can write into one database at the same time.
     beside
         Endings of the files that the engine keeps beside a database.
-    scripts
-        Whether irsql writes scripts for the engine's own shell.
     closed
         Whether the connection has been closed.
     """
@@ -64,7 +94,6 @@ class Driver(ABC):
     control: ClassVar[Control]
     writers: ClassVar[int] = 1
     beside: ClassVar[tuple[str, ...]] = ()
-    scripts: ClassVar[bool] = False
     closed: bool
     _within: bool
 
@@ -165,6 +194,15 @@ class Driver(ABC):
     @abstractmethod
     def read(self, spec: TableSpec, catalog: str | None = None) -> pa.Table:
         """All rows of a table of a program, its columns in the types of the program."""
+
+    def batches(self, spec: TableSpec, catalog: str, rows: int = 4096) -> Iterator[pa.Table]:
+        """The rows of a table as they are stored, some at a time, for :meth:`insert`.
+
+        An engine that can, overrides this to hold no more than a batch.
+        """
+        found = self.rows(self.control.read(spec.name, [c.name for c in spec.columns], catalog))
+        for start in range(0, len(found), rows):
+            yield as_stored(spec.columns, found[start:start + rows])
 
     @abstractmethod
     def insert(self, table: str, batch: pa.Table, catalog: str | None = None) -> None:

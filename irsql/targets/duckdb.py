@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from irsql.targets.control import Control
-from irsql.targets.driver import Driver, literal, quoted
+from irsql.targets.driver import Driver, file_name, literal, quoted
 from irsql.targets.errors import EngineError
 from irsql.targets.program import TableSpec
 
@@ -63,7 +63,6 @@ class DuckDB(Driver):
     name, title = "duckdb", "DuckDB"
     control = Control("duckdb")
     writers = 2  # more would only add memory
-    scripts = True
     beside = (".wal", ".wal.checkpoint", ".wal.recovery")
 
     def __init__(
@@ -123,11 +122,13 @@ class DuckDB(Driver):
         EngineError
             If the file is missing, no database, damaged, or held by another process.
         """
-        where = os.fspath(path)
+        where = file_name(path)
         if read_only and not Path(where).is_file():
             raise EngineError(f"there is no file {where}")
         try:
-            self._connection.execute(attach_sql(where, catalog, read_only, new=not Path(where).exists()))
+            # a relative name like "file:x.db" would name an extension
+            place = where if where == ":memory:" else os.path.abspath(where)
+            self._connection.execute(attach_sql(place, catalog, read_only, new=not Path(where).exists()))
         except duckdb.Error as error:
             raise EngineError(_attach_problem(where, str(error))) from error
 
@@ -176,10 +177,12 @@ class DuckDB(Driver):
         """All rows of a table of a program."""
         return self.arrow(self.control.read(spec.name, [c.name for c in spec.columns], catalog))
 
-    def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
-        """Run a query and give its result in batches of about so many rows."""
+    def batches(self, spec: TableSpec, catalog: str, rows: int = 4096) -> Iterator[pa.Table]:
+        """The rows of a table as they are stored, some at a time."""
+        query = self.control.read(spec.name, [c.name for c in spec.columns], catalog)
         with _errors():
-            yield from self._connection.sql(query).to_arrow_reader(rows)
+            for batch in self._connection.sql(query).to_arrow_reader(rows):
+                yield pa.Table.from_batches([batch])
 
     def insert(self, table: str, batch: pa.Table, catalog: str | None = None) -> None:
         """Append an Arrow table to a table with columns of the same names."""

@@ -42,4 +42,4 @@ TARGET = Target(
                            integer_division="truncates", mod_sign="dividend", division_by_zero="ieee"),
 )
 
-DUCKDB = Backend(TARGET, Emitter, "irsql.targets.duckdb:DuckDB")
+DUCKDB = Backend(TARGET, Emitter, "irsql.targets.duckdb:DuckDB", "irsql.targets.duckdb_shell:DuckDBShell")

@@ -304,20 +304,21 @@ class FunctionEmitter:
 
     def _from(self, out: exp.Select, op: so.Select, names: dict[Value, str], read: Columns) -> None:
         pending = list(op.where.block.terminator.operands)
-        for i, v in enumerate(op.inputs):
-            source = self._source(v, names, f"a{i}")
-            ready = [c for c in pending if _inputs(c) <= set(range(i + 1))] if i else []
-            pending = [c for c in pending if c not in ready]
-            if i == 0:
+        order = self.e.join_order(op)
+        placed: set[int] = set()
+        for i in order or range(len(op.inputs)):
+            source = self._source(op.inputs[i], names, f"a{i}")
+            placed.add(i)
+            if len(placed) == 1:
                 out.set("from_", exp.From(this=source))
                 continue
+            ready = [c for c in pending if _inputs(c) <= placed]
+            pending = [c for c in pending if c not in ready]
             on = _conjunction(self.e.value(c, read) for c in ready)
             if op.outer:
                 out.append("joins", exp.Join(this=source, side="LEFT", on=on or exp.true()))
-            elif on is None:
-                out.append("joins", exp.Join(this=source, kind="CROSS"))
             else:
-                out.append("joins", exp.Join(this=source, kind="INNER", on=on))
+                out.append("joins", exp.Join(this=source, kind="CROSS" if on is None or order else "INNER", on=on))
         rest = _conjunction(self.e.value(c, read) for c in pending)
         if rest is not None:
             out.set("where", exp.Where(this=rest))

@@ -16,6 +16,7 @@ from irsql.dialects.sql import ops as so
 from irsql.ir.attributes import ScalarType, Type
 from irsql.ir.core import IRError, Op, Value
 from irsql.ir.dims import Dim, SymDim
+from irsql.targets.names import symbol_column
 
 Columns = Callable[[str, int], exp.Expr]
 FLOAT32_EXP_LIMIT = 88.72283
@@ -125,7 +126,7 @@ class Emitter:
         for mono, coef in dim.terms:
             term: exp.Expr | None = None if mono else number(coef)
             for name in mono:
-                sub = exp.Subquery(this=exp.Select(expressions=[exp.column(name, quoted=True)],
+                sub = exp.Subquery(this=exp.Select(expressions=[exp.column(symbol_column(name), quoted=True)],
                                                    from_=exp.From(this=self.dims_table.copy())))
                 term = sub if term is None else infix(exp.Mul, term, sub)
             assert term is not None
@@ -300,6 +301,10 @@ class Emitter:
     def union_all(self, queries: list[exp.Select], names: list[str]) -> exp.Query:
         """``UNION ALL`` of queries with columns of these names."""
         return union_all(queries)
+
+    def join_order(self, op: so.Select) -> list[int] | None:
+        """The order in which the engine must join the inputs, where it would choose a bad one."""
+        return None
 
     def materialised(self, value: Value, readers: int) -> bool:
         """Whether a common table expression with so many readers is to be computed once, as a table."""

@@ -13,6 +13,7 @@ import attrs
 
 SLUG_BYTES = 40
 _LOST = re.compile(r"[^a-z0-9_.]")
+_PLAIN_SYMBOL = re.compile(rf"(?!DIM_)[A-Z][A-Z0-9_]{{0,{SLUG_BYTES - 1}}}")
 
 
 @attrs.define
@@ -51,3 +52,11 @@ class Names:
 def view_of(state: str) -> str:
     """The view through which functions read the state table of this name."""
     return f"seen_{state}"
+
+
+def symbol_column(symbol: str) -> str:
+    """The column of a symbol in the table of the symbols: as it is, where it is short and in upper case.
+
+    Others get names that differ from these, and from each other, whatever an engine does to cases and lengths.
+    """
+    return symbol if _PLAIN_SYMBOL.fullmatch(symbol) else Names().mangle(f"dim.{symbol}")

@@ -68,11 +68,16 @@ class Prompts:
 
     Attributes
     ----------
-    control
-        The dialect.
+    shell
+        How checks fail.
     """
 
-    control: Control
+    shell: Shell
+
+    @property
+    def control(self) -> Control:
+        """The dialect."""
+        return self.shell.control
 
     def defaults(self, settings: dict[str, Any], stop_ids: Sequence[int]) -> list[str]:
         """Fill ``irsql_setting`` and the stop ids where nobody has yet."""
@@ -108,8 +113,9 @@ class Prompts:
             exp.EQ(this=distinct, expression=last.copy()), copy=False)  # fmt: skip
         gaps = self._per_sequence(_not_surely(whole))
         long = self._per_sequence(exp.GTE(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(context)))
-        rows = _from(SETTING, "s").select(_ONE.copy(), copy=False).having(
-            exp.NEQ(this=exp.Count(this=exp.Star()), expression=_ONE.copy()), copy=False)  # fmt: skip
+        number = exp.Count(this=exp.Star())
+        rows = _from(SETTING, "s").select(number, copy=False).having(
+            exp.NEQ(this=number.copy(), expression=_ONE.copy()), copy=False)  # fmt: skip
         lowest = exp.GTE(this=col("seq", "p"), expression=exp.Literal.number(0))
         negative = _from(PROMPT, "p").select(_ONE.copy(), copy=False).where(
             _not_surely(lowest), copy=False)  # fmt: skip
@@ -128,7 +134,7 @@ class Prompts:
             text = "these scripts choose greedily" if sampler == "greedy" else "these scripts draw without filters"
             checks.append((self._needs_more(sampler), f"{text}, and irsql_setting asks for more: compile them with the "
                                                       "options of irsql_setting"))  # fmt: skip
-        return [Shell(self.control).fail_if(query, problem) for query, problem in checks]
+        return [s for query, problem in checks for s in self.shell.fail_if(query, problem)]
 
     def _per_sequence(self, condition: exp.Expr) -> exp.Select:
         return _from(PROMPT, "p").select(_ONE.copy(), copy=False).group_by(col("seq", "p"), copy=False).having(

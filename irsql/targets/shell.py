@@ -1,64 +1,131 @@
-"""Statements for scripts alone: what a driver checks and prints, an engine's shell must do in SQL.
+"""Scripts for an engine's own shell: what a driver does in Python, the shell must be told in its own words.
 
-They are written in the functions of DuckDB; an engine whose shell irsql writes no scripts for
-(:attr:`irsql.targets.driver.Driver.scripts`) needs none of them.
+A target whose shell irsql writes scripts for names a :class:`Shell`; :mod:`irsql.runtime.scripts` puts the scripts
+together and knows no engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import ClassVar, TypeAlias
 
-import attrs
+import pyarrow as pa
 from sqlglot import exp
 
 from irsql.targets.control import (
     META,
     MODEL,
+    MODEL_TABLES,
     SEQUENCE,
     STATE,
     STATE_FORMAT,
+    TABLES,
     TOKEN,
-    VOCABULARY,
     Control,
     col,
     equal,
     every,
-    name,
-    named,
     table,
 )
+from irsql.targets.program import Column, Program, TableSpec
 
 CHECK = "irsql_check"
-"""Temporary: takes the empty result of a check that passed."""
+"""Temporary, of an engine that needs one: takes what a check found."""
 TEXT_VIEW = "irsql_text"
 """Temporary: the text of each sequence."""
+WEIGHTS = "weights"
+"""The folder with the content of the model's tables."""
+
+Writer: TypeAlias = Callable[[TableSpec, Iterable[pa.Table]], None]
+"""Writes the rows of a table of the model where ``load.sql`` looks for them."""
 
 
-def _drawn_tokens() -> exp.Select:
-    """``FROM`` every sequence's tokens after its prompt."""
+def model_tables(program: Program) -> list[TableSpec]:
+    """The tables of a model database; the facts that make it one come last."""
+    control = [TableSpec(name, name, (), tuple(Column(*c) for c in TABLES[name]), (), (), "")
+               for name in (*(t for t in MODEL_TABLES if t != META), META)]  # fmt: skip
+    return [*(s.table for s in program.stored), *control]
+
+
+def drawn_tokens() -> exp.Select:
+    """``FROM`` every sequence's tokens after its prompt: ``t``, beside the sequence ``q``."""
     behind = exp.GTE(this=col("pos", "t"), expression=col("prompt_length", "q"))
     return exp.select(copy=False).from_(table(SEQUENCE, STATE, "q"), copy=False).join(
         table(TOKEN, STATE, "t"), on=every(equal(col("seq", "t"), col("seq", "q")), behind), copy=False)  # fmt: skip
 
 
-@attrs.frozen
-class Shell:
-    """Writes the statements.
+class Shell(ABC):
+    """What an engine's shell has words of its own for.
+
+    Lines are as they stand in a script: a statement ends in ``;``, a command of the shell does not.
 
     Attributes
     ----------
+    program
+        The shell's name.
     control
         The dialect.
+    strict
+        Lines that make an error end the script.
+    plain
+        Lines that make rows be printed as ``0|text``.
+    replaces_views
+        Whether there is ``CREATE OR REPLACE VIEW``; else there is ``IF NOT EXISTS``.
     """
 
-    control: Control
+    program: ClassVar[str]
+    control: ClassVar[Control]
+    strict: ClassVar[tuple[str, ...]]
+    plain: ClassVar[tuple[str, ...]]
+    replaces_views: ClassVar[bool] = True
 
-    def require_fact(self, key: str, value: str, problem: str) -> str:
+    def command(self, script: str) -> str:
+        """How a script is run by hand."""
+        return f"{self.program} < {script}"
+
+    @abstractmethod
+    def include(self, script: str) -> str:
+        """The line that runs another script."""
+
+    @abstractmethod
+    def attach(self) -> list[str]:
+        """Lines that attach the databases ``model``, read-only, and ``state``, made if it is not there."""
+
+    # -- the model -------------------------------------------------------------------------------------
+    @abstractmethod
+    def weights(self, folder: Path) -> AbstractContextManager[Writer]:
+        """While the content of the model's tables is written into a folder."""
+
+    @abstractmethod
+    def weights_file(self, table_name: str) -> str:
+        """The name of the file there with the content of a table; ``*`` for all."""
+
+    @abstractmethod
+    def load(self, tables: Sequence[TableSpec]) -> list[str]:
+        """Lines that make the database ``model`` from these files; it is no model before all of it is there."""
+
+    # -- checks ----------------------------------------------------------------------------------------
+    @abstractmethod
+    def fail_where(self, condition: exp.Expr, problem: str) -> list[str]:
+        """Statements that fail with a sentence if a condition holds."""
+
+    def fail_if(self, rows: exp.Select, problem: str) -> list[str]:
+        """Statements that fail with a sentence if a query has rows."""
+        return self.fail_where(exp.Exists(this=rows), problem)
+
+    def fail_unless(self, rows: exp.Select, problem: str) -> list[str]:
+        """Statements that fail with a sentence if a query has no rows."""
+        return self.fail_where(exp.Not(this=exp.Exists(this=rows)), problem)
+
+    def require_fact(self, key: str, value: str, problem: str) -> list[str]:
         """Fail with the sentence ``problem`` unless the model database has this fact."""
         here = every(equal(col("key"), exp.Literal.string(key)), equal(col("value"), exp.Literal.string(value)))
         has = exp.select(exp.Literal.number(1), copy=False).from_(table(META, MODEL), copy=False)
         has.where(here, copy=False)
-        return self._fail_unless(has, problem)
+        return self.fail_unless(has, problem)
 
     def claim_state(self, program_hash: str, problem: str) -> list[str]:
         """Note in the state database which model it belongs to; fail where it belongs to another."""
@@ -77,51 +144,16 @@ class Shell:
         ), copy=False)  # fmt: skip
         return [self.control.insert_query(META, ("key", "value"), form, STATE),
                 self.control.insert_query(META, ("key", "value"), claim, STATE),
-                self._fail_unless(same, problem)]  # fmt: skip
+                *self.fail_unless(same, problem)]  # fmt: skip
 
-    def fail_if(self, rows: exp.Select, problem: str) -> str:
-        """Fail with a sentence if a query has rows."""
-        return self._fail_where(exp.Exists(this=rows), problem)
-
-    def _fail_unless(self, rows: exp.Select, problem: str) -> str:
-        return self._fail_where(exp.Not(this=exp.Exists(this=rows)), problem)
-
-    def _fail_where(self, condition: exp.Expr, problem: str) -> str:
-        fail = exp.Anonymous(this="ERROR", expressions=[exp.Literal.string(problem)])
-        query = exp.select(named(fail, "problem"), copy=False).where(condition, copy=False)
-        return self.control.replace_temporary(CHECK, query)
-
-    def insert_parquet(self, table_name: str, columns: Sequence[str], file: str, catalog: str | None = None) -> str:
-        """``INSERT … SELECT`` of all the columns from a Parquet file."""
-        source = exp.Table(this=exp.ReadParquet(expressions=[exp.Literal.string(file)]))
-        query = exp.select(*[col(c) for c in columns], copy=False).from_(source, copy=False)
-        return self.control.insert_query(table_name, columns, query, catalog)
+    # -- text ------------------------------------------------------------------------------------------
+    @abstractmethod
+    def continuation(self, has_text: bool) -> exp.Select:
+        """``seq`` and ``text`` of :func:`drawn_tokens`; ids without a tokenizer. Special tokens have no text."""
 
     def text_view(self, has_text: bool) -> str:
         """The temporary view ``irsql_text``: what each sequence was given after its prompt, ids without a tokenizer."""
-        query = self._continuation() if has_text else self._continuation_ids()
-        return self.control.text(exp.Create(this=table(TEXT_VIEW), kind="VIEW", replace=True, expression=query,
-                                    properties=exp.Properties(expressions=[exp.TemporaryProperty()])))  # fmt: skip
-
-    def _continuation_ids(self) -> exp.Select:
-        number = exp.Cast(this=col("id", "t"), to=exp.DataType(this=exp.DType.TEXT))
-        joined = exp.GroupConcat(this=exp.Order(this=number, expressions=[exp.Ordered(this=col("pos", "t"))]),
-                                 separator=exp.Literal.string(" "))  # fmt: skip
-        query = _drawn_tokens().select(named(col("seq", "q"), "seq"), named(joined, "text"), copy=False)
-        return query.group_by(col("seq", "q"), copy=False)
-
-    def _continuation(self) -> exp.Select:
-        """Special tokens have no text."""
-        here = _drawn_tokens().join(table(VOCABULARY, MODEL, "v"), on=equal(col("id", "v"), col("id", "t")), copy=False)
-        digits = exp.Case(ifs=[exp.If(this=col("special", "v"), true=exp.Literal.string(""))],
-                          default=exp.Hex(this=col("bytes", "v")))  # fmt: skip
-        joined = exp.GroupConcat(this=exp.Order(this=digits, expressions=[exp.Ordered(this=col("pos", "t"))]),
-                                 separator=exp.Literal.string(""))  # fmt: skip
-        each = here.select(col("seq", "q"), named(exp.Unhex(this=joined), "raw"), copy=False).group_by(
-            col("seq", "q"), copy=False)  # fmt: skip
-        # A sequence can end within a character; its bytes are then shown escaped.
-        readable = exp.Try(this=exp.Decode(this=col("raw"), charset=exp.Literal.string("utf-8")))
-        escaped = exp.Cast(this=col("raw"), to=exp.DataType(this=exp.DType.TEXT))
-        text = named(exp.Coalesce(this=readable, expressions=[escaped]), "text")
-        source = exp.Subquery(this=each, alias=exp.TableAlias(this=name("s")))
-        return exp.select(col("seq"), text, copy=False).from_(source, copy=False)
+        return self.control.text(exp.Create(
+            this=table(TEXT_VIEW), kind="VIEW", replace=self.replaces_views, exists=not self.replaces_views,
+            expression=self.continuation(has_text), properties=exp.Properties(expressions=[exp.TemporaryProperty()]),
+        ))  # fmt: skip

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from irsql.targets.control import STATE
-from irsql.targets.driver import Driver, quoted
+from irsql.targets.driver import Driver, as_stored, file_name, quoted
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Column, TableSpec
 from irsql.targets.sqlite_control import SQLiteControl
@@ -75,6 +75,7 @@ class SQLite(Driver):
         self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, uri=True,
                                            cached_statements=STATEMENTS)  # fmt: skip
         self._connection.execute("PRAGMA temp_store = MEMORY")
+        self._connection.execute(pragma("temp", "page_size", PAGE_BYTES))
         self._connection.set_progress_handler(_look_for_signals, _SIGNALS)
         try:
             self._connection.execute("SELECT EXP(1.0)")
@@ -109,9 +110,10 @@ class SQLite(Driver):
     # -- databases -------------------------------------------------------------------------------------
     def attach(self, path: str | os.PathLike[str], catalog: str, *, read_only: bool = False) -> None:
         """Attach a database file, or one in memory that other connections of this process can attach too."""
-        where = os.fspath(path)
+        where = file_name(path)
         if where == ":memory:":
             self._attach(f"file:/irsql-{os.getpid()}-{next(_NUMBERS)}?vfs=memdb", catalog)
+            self.execute(pragma(catalog, "page_size", PAGE_BYTES))
             return
         if read_only and not Path(where).is_file():
             raise EngineError(f"there is no file {where}")
@@ -175,6 +177,14 @@ class SQLite(Driver):
         columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(spec.columns)
         arrays = [pa.array(_array(c, values)) for c, values in zip(spec.columns, columns, strict=True)]
         return pa.table(arrays, names=[c.name for c in spec.columns])
+
+    def batches(self, spec: TableSpec, catalog: str, rows: int = _ROWS) -> Iterator[pa.Table]:
+        """The rows of a table as they are stored, some at a time."""
+        query = self.control.read(spec.name, [c.name for c in spec.columns], catalog)
+        with _errors():
+            cursor = self._connection.execute(query)
+            while found := cursor.fetchmany(rows):
+                yield as_stored(spec.columns, found)
 
     def insert(self, table: str, batch: pa.Table, catalog: str | None = None) -> None:
         """Append an Arrow table, some thousand rows at a time."""

@@ -153,6 +153,14 @@ class SQLiteEmitter(Emitter):
             not isinstance(v.owner, ex.Col) for v in op.columns.block.terminator.operands)
         return readers > 1 or computes
 
+    def join_order(self, op: so.Select) -> list[int] | None:
+        """Wide rows first, the stored ones last of them: else SQLite indexes a copy of the few wide rows."""
+        wide = [n for n, v in enumerate(op.inputs) if len(rel(v).values) > _NARROW]
+        stored = [n for n in wide if isinstance(op.inputs[n].owner, so.Table)]
+        if op.grouped or op.outer or len(wide) != 2 or len(stored) != 1:
+            return None
+        return sorted(range(len(op.inputs)), key=lambda n: (n not in wide, n in stored))
+
     # -- rows ----------------------------------------------------------------------------------------
     def count_to(self, extent: Dim, name: str) -> exp.Select:
         """A recursive common table expression that counts."""

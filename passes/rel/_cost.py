@@ -119,16 +119,20 @@ def work(c: Contraction, tile: ro.Tile | None, sizes: Mapping[str, int], target:
     assert axis is not None
     cores = _cores(c, axis, tile.segments, sizes, target)
     rows = every / loops[axis.project_key]
+    if tile.form == "chunks":
+        rows *= tile.segments
     others = [k for k in loops if k != axis.project_key and k not in {k.name for k in rel(c.aggregate.result).keys}]
-    grouped = rows * tile.segments if others or tile.segments > 1 else 0
+    parts = 1 if tile.form == "chunks" else tile.segments  # every row of a chunk is a row of the join
+    grouped = rows * parts if others or tile.segments > 1 else 0
     padded = tile.columns * max(tile.lane, 1)
     packs = [n for n, v in enumerate(c.join.inputs) if not is_kept(v)]
-    scanned = sum(_elements(c, n, sizes) / loops[axis.project_key] * padded * FLOAT_BYTES for n in _kept(c))
+    width = padded * (tile.segments if tile.form == "chunks" else 1)
+    scanned = sum(_elements(c, n, sizes) / loops[axis.project_key] * width * FLOAT_BYTES for n in _kept(c))
     macs = rows * padded / cores
     return Work(
         statements=1 + len(packs) + (grouped > 0), terms=tile.columns * (1 + len(packs)), macs=macs,
         calls=rows * tile.columns / cores if tile.lane else 0,
-        doublings=macs * max(math.log2(max(tile.lane, 1) / SHORT), 0.0), rows=rows * tile.segments / cores,
+        doublings=macs * max(math.log2(max(tile.lane, 1) / SHORT), 0.0), rows=rows * parts / cores,
         grouped=grouped / cores, bytes=scanned / cores, packed=sum(_elements(c, n, sizes) for n in packs),
     )  # fmt: skip
 

@@ -2,9 +2,10 @@
 
 ``dot``: both operands are packed along the contracted axis, the product becomes a balanced sum of ``expr.dot`` over the
 columns, and the aggregate remains only over other reduced keys. With several segments each sums its share of the
-columns in a branch of a union, so that a short weight relation is scanned by several threads. ``wsum``: one operand is
-packed with its free axis in columns (and rows, for segments), each column is summed by itself, and the result is
-unpacked.
+columns in a branch of a union, so that a short weight relation is scanned by several threads. ``chunks``: an axis with
+more terms than a row may have columns stands in several rows; they are joined, multiplied and summed. ``wsum``: one
+operand is packed with its free axis in columns (and rows, for segments), each column is summed by itself, and the
+result is unpacked.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ class ApplyLayout(Pass):
                     found = match(op)
                     if found is None:
                         ctx.remark("missed", op, "the tiled aggregate is no contraction any more")
-                    elif op.tile.form == "dot":
+                    elif op.tile.form in ("dot", "chunks"):
                         axis = axis_of(found)
                         assert axis is not None
-                        _dot(found, axis, op.tile)
+                        (_dot if op.tile.form == "dot" else _chunks)(found, axis, op.tile)
                     elif op.tile.form == "wsum":
                         _weighted_sum(found, free_axis(found, op.tile.columns * op.tile.segments), op.tile)
         module.attrs_ = {**module.attrs_, "stage": "tiled"}
@@ -113,26 +114,29 @@ def _dot(c: Contraction, axis: Shared, tile: ro.Tile) -> None:
         parts = tuple(_branch(b, c, axis, packed, loops, tile, n) for n in range(tile.segments))
         terms: Value = b.insert(ro.Union(parts, result_types=[loops])).result
     elif {k.name for k in rest} != {k.name for k in out.keys}:
-        terms = _branch(b, c, axis, packed, RelType(tuple(rest), (Val("v", out.values[0].type),), out.partial), tile, 0)
+        terms = _branch(b, c, axis, packed, RelType(tuple(rest), (Val("v", out.values[0].type),), out.partial), tile)
     else:  # the contracted axis was all there was to sum
-        _replace(c, _branch(b, c, axis, packed, out, tile, 0))
+        _replace(c, _branch(b, c, axis, packed, out, tile))
         return
     e, body = ex.Exprs.body()
     e.end(e.col("v", out.values[0].type))
     _replace(c, b.insert(ro.Aggregate(terms, body=body, kinds=("sum",), result_types=[out])).result)
 
 
-def _branch(b: Builder, c: Contraction, axis: Shared, packed: list[Value], result: RelType, tile: ro.Tile,
-            part: int) -> Value:
-    """The sum of the inner products over one share of the columns, keyed as ``result`` says."""
-    if tile.segments > 1:
+def _branch(b: Builder, c: Contraction, axis: Shared | None, packed: list[Value], result: RelType, tile: ro.Tile,
+            part: int | None = None) -> Value:
+    """The sum of the inner products over the columns or one share of them, keyed as ``result`` says.
+
+    The axis is not joined on where it stands in columns alone.
+    """
+    if part is not None:
         share = slice(part * tile.columns // tile.segments, (part + 1) * tile.columns // tile.segments)
         packed = [_columns(b, v, share) for v in packed]
     joined, (left, right) = _packed_join(b, c, packed, axis)
     t = rel(joined)
     e, body = ex.Exprs.body()
-    keys = _clone_keys(e, c, frozenset({axis.project_key}))
-    if tile.segments > 1:
+    keys = _clone_keys(e, c, frozenset({axis.project_key} if axis else ()))
+    if part is not None:
         keys["part"] = e.const(part, I64)
     terms: list[Value] = []
     for first, second in zip(left, right, strict=True):
@@ -142,6 +146,21 @@ def _branch(b: Builder, c: Contraction, axis: Shared, packed: list[Value], resul
     e.end(*(keys[k.name] for k in result.keys), balanced_sum(e, terms))
     _erase_dead(body.block)
     return b.insert(ro.Project(joined, body=body, result_types=[result])).result
+
+
+def _chunks(c: Contraction, axis: Shared, tile: ro.Tile) -> None:
+    """Inner products of the rows that the axis is cut into, then their sum."""
+    out = rel(c.aggregate.result)
+    b = Builder.before_op(c.aggregate)
+    packed: list[Value] = []
+    for v, key in zip(c.join.inputs, (axis.lhs_key, axis.rhs_key), strict=True):
+        t = tiled(rel(v), _axis(v, key), 0, tile.columns, tile.segments)
+        packed.append(b.insert(ro.Pack(v, result_types=[t]), f"{v.name}.packed" if v.name else "packed").result)
+    keys = tuple(Key(k.name, tile.segments) if k.name == axis.project_key else k for k in rel(c.project.result).keys)
+    partial = _branch(b, c, None, packed, RelType(keys, (Val("v", out.values[0].type),), out.partial), tile)
+    e, body = ex.Exprs.body()
+    e.end(e.col("v", out.values[0].type))
+    _replace(c, b.insert(ro.Aggregate(partial, body=body, kinds=("sum",), result_types=[out])).result)
 
 
 def _columns(b: Builder, x: Value, share: slice) -> Value:

@@ -1,6 +1,7 @@
 """``select-layout``: choose how each contraction is tiled, so that the target's cost model predicts the least time.
 
-The contracted axis goes into lanes and columns of both operands (one ``dot`` a column) where it is static; otherwise,
+The contracted axis goes into lanes and columns of both operands (one ``dot`` a column) where it is static; without
+lanes into columns alone, and into several rows of them where it has more terms than a row may have columns. Otherwise,
 as in P·V, a static free axis of one operand goes into columns and each is a weighted sum. Element-wise operators stay
 on scalar rows: at the sizes of one token their cost is small, and packing is explicit where it is needed.
 
@@ -48,6 +49,8 @@ class SelectLayout(Pass):
     """Lane length; 0 chooses."""
     max_columns: int = 64
     """Most value columns of lanes."""
+    wide_columns: int = 0
+    """Most columns of a tile without lanes; 0 takes what the target's joins can have."""
     min_extent: int = 4
     """Shorter axes stay on scalar rows."""
     form: Literal["", "scalar", "wide"] = ""
@@ -145,8 +148,10 @@ class SelectLayout(Pass):
     def _dots(self, extent: int, target: Target) -> Iterator[list[ro.Tile]]:
         carriers = [x for x in target.layout.carriers if target.capability("dot", x).status == "native"]
         if self.form == "wide" or not carriers:
-            if extent <= _widest(target):
-                yield [ro.Tile("dot", 0, extent, 1, "")]
+            rows = -(-extent // min(self.wide_columns or extent, _widest(target)))
+            # a cut that divides the axis needs no zeros
+            rows = next((n for n in range(rows, 2 * rows) if extent % n == 0), rows)
+            yield [ro.Tile("chunks" if rows > 1 else "dot", 0, -(-extent // rows), rows, "")]
             return
         powers = [2 ** n for n in range(int(math.log2(_SHORTEST)), int(math.log2(_LONGEST)) + 1)]
         lanes = [self.lane] if self.lane else [n for n in powers if n < extent] + [min(extent, _LONGEST)]

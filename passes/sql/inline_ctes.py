@@ -35,6 +35,8 @@ class InlineCtes(Pass):
     """Most expression ops written in one select."""
     cheap: int = 1
     """Expressions of at most this many operators may be computed several times."""
+    group_columns: int = 0
+    """Most columns that move below a GROUP BY, for engines that sort all that is read there; 0 for any number."""
 
     def run(self, module: Module, ctx: PassContext) -> None:
         fits = _Fits(ctx.target.limits if ctx.target else Limits())
@@ -72,6 +74,9 @@ class InlineCtes(Pass):
                 return False
             if not single and uses.get(name, 0) and _size(value) > self.cheap:
                 return False
+        if c.grouped and self.group_columns and sum(
+                len(_reads(by_name[name])) for name in uses) > self.group_columns:
+            return False
         if not single and (len(p.inputs) > 1 or p.where.block.terminator.operands):
             return False
         if _ops(p) + _ops(c) > self.max_ops:

@@ -1,9 +1,9 @@
 """``materialise``: decide which selects become step tables; what is left are CTEs.
 
 Three reasons make a statement of its own: a result of the function; a value that several statements read (or, where the
-target asks for it, one statement several times); the packed operand of a lane product, so that the engine knows it is a
-few rows and streams the weights past it. The graph question
-(which statements reach a value) is a reverse walk in SSA order.
+target asks for it, one statement several times); the packed operand of a product of tiles, so that the engine knows it
+is a few rows and streams the weights past it. The graph question (which statements reach a value) is a reverse walk in
+SSA order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import attrs
 import networkx as nx
 
 from irsql.dialects import expr as ex
-from irsql.dialects.rel.types import RelType
+from irsql.dialects.rel.types import RelType, rel
 from irsql.dialects.sql import ops as so
 from irsql.ir.core import Builder, Func, Module, Op, Return, Value
 from irsql.ir.passes import Pass, PassContext
@@ -74,15 +74,21 @@ def _results(func: Func) -> None:
 
 
 def _is_product(select: so.Select) -> bool:
-    """Multiplies stored tiles."""
-    if not any(isinstance(op, ex.Dot) for op in select.columns.block.ops):
-        return False
-    return any(isinstance(v.owner, so.Table) for v in select.inputs)
+    """Multiplies stored tiles, of lanes or of columns."""
+    stored = [v for v in select.inputs if isinstance(v.owner, so.Table)]
+    return bool(stored) and (any(isinstance(op, ex.Dot) for op in select.columns.block.ops)
+                             or any(_is_wide(v) for v in stored))
+
+
+def _is_wide(value: Value) -> bool:
+    layout = rel(value).layout
+    return layout is not None and layout.form == "wide"
 
 
 def _packs(value: Value) -> bool:
     op = value.owner
-    return isinstance(op, so.Select) and any(isinstance(x, ex.Pack) for x in op.columns.block.ops)
+    return isinstance(op, so.Select) and (any(isinstance(x, ex.Pack) for x in op.columns.block.ops)
+                                          or (op.grouped and _is_wide(value)))
 
 
 def _shared(func: Func, within: bool) -> None:

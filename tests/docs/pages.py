@@ -74,7 +74,7 @@ def run(command: str, folder: Path, *path: Path, timeout: int = 120) -> subproce
     }
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", command + " 2>&1"], cwd=folder, env=environment, capture_output=True,
-        text=True, check=False, timeout=timeout,
+        encoding="utf-8", errors="replace", check=False, timeout=timeout,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ EAGER = "[[ 9.5  7.5]\n [21.5  7.5]\n [ 7.  10. ]]"
 
 
 def test_every_command_prints_what_the_page_shows(tmp_path: Path) -> None:
-    shell("duckdb", "duckdb-cli")
+    shell("duckdb")
     assert execute(PAGE, tmp_path) >= 30
 
 

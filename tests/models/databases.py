@@ -25,7 +25,7 @@ def database(
 ) -> Path:
     """Save, compile and load a model; `layout` are options of ``select-layout``."""
     save_llama(model, folder / "checkpoint")
-    text = pipeline(layout)
+    text = pipeline(layout, target)
     program = compile_model(folder / "checkpoint", target, capture=capture, pipeline_text=text).program
     return load(program, Checkpoint.open(folder / "checkpoint"), folder / "model.db", progress=False)
 

@@ -17,6 +17,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from irsql.frontend.checkpoint import Checkpoint
 from irsql.runtime.load import load
+from irsql.targets.base import backend
+from irsql.targets.control import empties
 from irsql.targets.program import Column, Function, LoadStep, Part, Program, Statement, Stored, TableSpec
 
 VOCAB = 300
@@ -44,50 +46,68 @@ def spec(
     )
 
 
-def _function(name: str) -> Function:
+def _fill(target: str, table: str, query: str) -> str:
+    """What fills a step table, as the target's own programs do."""
+    if empties(backend(target).target):
+        return f'INSERT INTO "{table}" {query}'
+    return f'CREATE OR REPLACE TEMP TABLE "{table}" AS {query}'
+
+
+def _has_lanes(target: str) -> bool:
+    return bool(backend(target).target.layout.carriers)
+
+
+def _function(name: str, target: str) -> Function:
     ids = spec(f"{name}_in_ids", "ids", ("b", "s"), ("B", "S"), I64)
     positions = spec(f"{name}_in_positions", "positions", ("b", "s"), ("B", "S"), I64)
     last = spec(f"{name}_in_last", "last", ("b",), ("B",), I64)
     state = spec("state_kv", "kv", ("b", "t"), ("B", "T"), I64)
     logits = spec(f"{name}_logits", "logits", ("b", "i1"), ("B", VOCAB))
+    total = 'list_sum("v")' if _has_lanes(target) else '"v_0" + "v_1" + "v_2" + "v_3"'
     append = f"""INSERT INTO "state"."state_kv" ("b", "t", "v") SELECT i."b", p."v", i."v"
                  FROM "{name}_in_ids" AS i JOIN "{name}_in_positions" AS p ON i."b" = p."b" AND i."s" = p."s" """
-    head = f"""CREATE OR REPLACE TEMP TABLE "{name}_logits" AS
-               SELECT l."b" AS "b", w."i0" AS "i1", CAST(-abs(w."i0" - x."n") AS FLOAT) AS "v"
+    head = f"""SELECT l."b" AS "b", w."id" AS "i1", CAST(-abs(w."id" - x."n") AS FLOAT) AS "v"
                FROM "{name}_in_last" AS l JOIN (SELECT k."b", (3 * CAST(sum(k."v") AS BIGINT) + (SELECT
-               CAST(sum(list_sum("v")) AS BIGINT) FROM "model"."stored_w")) % {VOCAB} AS "n"
+               CAST(sum({total}) AS BIGINT) FROM "model"."stored_w")) % {VOCAB} AS "n"
                FROM "state"."seen_state_kv" AS k
-               GROUP BY k."b") AS x ON x."b" = l."b" CROSS JOIN (SELECT range AS "i0" FROM range({VOCAB})) AS w"""
+               GROUP BY k."b") AS x ON x."b" = l."b" CROSS JOIN "model"."irsql_vocabulary" AS w"""
     statements = (
         Statement(append, "append", "state_kv", "layers.0"),
-        Statement(head, "step", f"{name}_logits", "head"),
+        Statement(_fill(target, logits.name, head), "step", logits.name, "head"),
     )
-    return Function(name, (ids, positions, last), (state,), (), (logits,), statements, (), {"S": (1, CONTEXT)})
+    made = (logits,) if empties(backend(target).target) else ()
+    return Function(name, (ids, positions, last), (state,), made, (logits,), statements, (), {"S": (1, CONTEXT)})
 
 
-def _sample() -> Function:
+def _sample(target: str) -> Function:
     """Does what each of the program's three functions does, filters left out."""
     inputs = [spec("sample_in_logits", "logits", ("b", "i1"), ("B", VOCAB))]
     inputs += [spec(f"sample_in_{s}", s, ("b",), ("B",), "f64" if s == "temperature" else I64)
                for s in ("temperature", "seed", "sequence", "position")]  # fmt: skip
-    draw = f"""CREATE OR REPLACE TEMP TABLE "sample_ids" AS SELECT g."b" AS "b", CAST(CASE WHEN t."v" = 0
+    draw = f"""SELECT g."b" AS "b", CAST(CASE WHEN t."v" = 0
                THEN g."v" ELSE (s."v" + 7 * p."v" + q."v") % {VOCAB} END AS BIGINT) AS "v"
-               FROM (SELECT "b", arg_max("i1", "v") AS "v"
-               FROM "sample_in_logits" GROUP BY "b") AS g JOIN "sample_in_temperature" AS t USING ("b")
-               JOIN "sample_in_seed" AS s USING ("b") JOIN "sample_in_position" AS p USING ("b")
-               JOIN "sample_in_sequence" AS q USING ("b")"""
+               FROM (SELECT a."b" AS "b", min(a."i1") AS "v" FROM "sample_in_logits" AS a JOIN (SELECT "b", max("v")
+               AS "v" FROM "sample_in_logits" GROUP BY "b") AS m ON a."b" = m."b" AND a."v" = m."v" GROUP BY a."b")
+               AS g JOIN "sample_in_temperature" AS t ON t."b" = g."b"
+               JOIN "sample_in_seed" AS s ON s."b" = g."b" JOIN "sample_in_position" AS p ON p."b" = g."b"
+               JOIN "sample_in_sequence" AS q ON q."b" = g."b" """
     out = spec("sample_ids", "ids", ("b",), ("B",), I64)
-    return Function("sample", tuple(inputs), (), (), (out,), (Statement(draw, "output", "sample_ids", ""),), (), {})
+    made = (out,) if empties(backend(target).target) else ()
+    statement = Statement(_fill(target, out.name, draw), "output", out.name, "")
+    return Function("sample", tuple(inputs), (), made, (out,), (statement,), (), {})
 
 
-def program(rows: int = 6, text_hash: str = "toy") -> Program:
-    """The program; its one weight has ``rows`` rows of 4."""
-    parts = (Part(0, "row", rows, 1, "i0"), Part(1, "lane", 4, 1, ""))
-    table = spec("stored_w", "w", ("i0",), (rows, 4), values=(Column("v", "f32[4]"),), parts=parts)
-    samplers = dict.fromkeys(("greedy", "sample", "sample_filtered"), _sample())
-    functions = {"prefill": _function("prefill"), "decode": _function("decode"), **samplers}
+def program(rows: int = 6, text_hash: str = "toy", target: str = "duckdb") -> Program:
+    """The program; its one weight has ``rows`` rows of 4, in a lane or, where there are none, in columns."""
+    lanes = _has_lanes(target)
+    parts = (Part(0, "row", rows, 1, "i0"), Part(1, "lane" if lanes else "column", 4, 1, ""))
+    values = (Column("v", "f32[4]"),) if lanes else tuple(Column(f"v_{n}", "f32") for n in range(4))
+    table = spec("stored_w", "w", ("i0",), (rows, 4), values=values, parts=parts)
+    samplers = dict.fromkeys(("greedy", "sample", "sample_filtered"), _sample(target))
+    functions = {"prefill": _function("prefill", target), "decode": _function("decode", target), **samplers}
     meta = {"vocab": VOCAB, "context": CONTEXT, "shapes": {"w": [rows, 4]}, "capture": "fused"}
-    return Program("duckdb", "2.0", functions, (Stored(table, (LoadStep("parameter", "w"),)),), "dims", text_hash, meta)
+    stored = (Stored(table, (LoadStep("parameter", "w"),)),)
+    return Program(target, backend(target).target.version, functions, stored, "dims", text_hash, meta)
 
 
 def weight(rows: int = 6) -> np.ndarray[Any, Any]:
@@ -120,10 +140,10 @@ def folder(path: Path, rows: int = 6, with_tokenizer: bool = True, generation: d
     return path
 
 
-def database(path: Path, rows: int = 6, **options: Any) -> Path:
+def database(path: Path, rows: int = 6, target: str = "duckdb", **options: Any) -> Path:
     """A loaded toy model at ``path / "toy.db"``."""
     source = folder(path / "toy", rows, **options)
-    return load(program(rows), Checkpoint.open(source), path / "toy.db", progress=False)
+    return load(program(rows, target=target), Checkpoint.open(source), path / "toy.db", progress=False)
 
 
 def expected(prompt: Sequence[int], count: int, rows: int = 6) -> list[int]:

@@ -11,29 +11,39 @@ import pytest
 
 from irsql.runtime.session import Model
 from irsql.runtime.settings import Settings
+from irsql.targets.base import shell
 from irsql.targets.control import PROMPT, SETTING, STATE
 from irsql.targets.errors import EngineError
 from irsql.targets.prompts import Prompts
+from tests.models.targets import TARGETS
 from tests.runtime import toy
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Iterator[Model]:
-    with Model.open(toy.database(tmp_path / "toy")) as opened:
+@pytest.fixture(params=TARGETS)
+def model(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Model]:
+    with Model.open(toy.database(tmp_path / "toy", target=request.param)) as opened:
         yield opened
+
+
+def prompts_of(model: Model) -> Prompts:
+    return Prompts(shell(model.program.target))
+
+
+def start(model: Model, sampler: str) -> None:
+    with model.db.transaction():
+        for statement in prompts_of(model).start(toy.CONTEXT, sampler):
+            model.db.execute(statement)
 
 
 def run(model: Model, prompts: list[Any], sampler: str = "sample_filtered", **changes: Any) -> None:
     """Give prompts, change the one row of settings, and start."""
     db, c = model.db, model.db.control
     settings = {"max_new_tokens": 3, **attrs.asdict(Settings())} | changes
-    for statement in Prompts(c).defaults(settings, []):
+    for statement in prompts_of(model).defaults(settings, []):
         db.execute(statement)
     for row in prompts:
         db.execute(c.insert(PROMPT, ("seq", "pos", "id"), STATE), list(row))
-    with db.transaction():
-        for statement in Prompts(c).start(toy.CONTEXT, sampler):
-            db.execute(statement)
+    start(model, sampler)
 
 
 GOOD = [(3, 0, 5), (3, 1, 9), (8, 0, 7)]
@@ -82,9 +92,8 @@ def test_settings_are_one_row(model: Model, change: str) -> None:
     for _ in range(2 if change == "two" else 0):
         db.execute(c.insert(SETTING, tuple(row), STATE), list(row.values()))
     db.execute(c.insert(PROMPT, ("seq", "pos", "id"), STATE), [0, 0, 5])
-    check = Prompts(c).start(toy.CONTEXT, "greedy")[0]
     with pytest.raises(EngineError, match="must have exactly one row"):
-        db.execute(check)
+        start(model, "greedy")
 
 
 def test_a_taken_number(model: Model) -> None:

@@ -16,7 +16,6 @@ from irsql.targets import base
 from irsql.targets.duckdb_tables import DUCKDB
 from irsql.targets.program import Program
 from irsql.tools import cli
-from tests.models.shells import shell
 from tests.runtime import toy
 
 
@@ -169,74 +168,6 @@ def test_a_folder_is_compiled_once(
     assert second.is_file()
     assert third.is_file()
     assert third != second
-
-
-class Shell:
-    """The engine's own shell in a folder of scripts."""
-
-    def __init__(self, folder: Path) -> None:
-        self.command, self.folder = shell("duckdb", "duckdb-cli"), folder
-
-    def __call__(self, text: str, error: str = "") -> str:
-        done = subprocess.run([self.command], input=text, cwd=self.folder, capture_output=True, text=True, check=False)
-        assert done.returncode == (1 if error else 0)
-        assert error in done.stderr
-        assert error or not done.stderr
-        return done.stdout
-
-    def script(self, name: str, error: str = "") -> str:
-        return self((self.folder / name).read_text(), error)
-
-
-def test_scripts_run_in_the_engines_shell(loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "scripts"
-    shell = Shell(out)
-    assert run(capsys, "compile", loaded, "-o", out, "--prompt", "the", "--max-new-tokens", 7) == (0, "", "")
-    want = json.loads(run(capsys, "generate", loaded, "the", "--max-new-tokens", 7, "--json")[1])
-    assert shell.script("load.sql") == ""
-    shell.script("run.sql")
-    query = "SELECT id FROM state.irsql_token ORDER BY pos"
-    ids = [int(i) for i in shell(f".mode list\n.headers off\n.read schema.sql\n{query};").split()]
-    assert ids == want["prompt_ids"] + want["ids"]
-    stopped = shell(f".mode list\n.headers off\n.read schema.sql\n.read decode.sql\n{query};").split()
-    assert [int(i) for i in stopped] == ids
-    manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["weights"]
-    assert manifest["functions"]["decode"]["statements"][0]["scope"] == "layers.0"
-    # what the shell left behind goes on in the driver
-    more = run(capsys, "generate", loaded, "--db", out / "state.db", "--max-new-tokens", 1, "--json")
-    assert json.loads(more[1])["prompt_ids"] == ids
-
-
-def test_scripts_of_a_model_without_tokenizer_show_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = toy.database(tmp_path / "model", with_tokenizer=False)
-    shell = Shell(tmp_path / "scripts")
-    assert run(capsys, "compile", path, "-o", shell.folder, "--prompt-ids", "1,5", "--max-new-tokens", 5)[0] == 0
-    shell.script("load.sql")
-    assert shell.script("run.sql") == "0|" + " ".join(map(str, toy.expected([1, 5], 5))) + "\n"
-
-
-def test_scripts_notice_another_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Compiling into the same folder again never runs old weights, nor goes on from a state of theirs."""
-    first, second = (toy.database(tmp_path / str(rows), rows) for rows in (6, 7))
-    shell = Shell(tmp_path / "scripts")
-    arguments = ("-o", shell.folder, "--prompt-ids", "1,5", "--max-new-tokens", 3, "--stop-ids", "")
-    assert run(capsys, "compile", first, *arguments)[0] == 0
-    shell.script("run.sql", "model.db")  # not loaded yet
-    shell.script("load.sql")
-    shell.script("run.sql")
-    assert run(capsys, "compile", second, *arguments)[0] == 0
-    shell.script("run.sql", "model.db does not hold the model of these scripts, or not all of it: run load.sql again")
-    (shell.folder / "weights" / "stored_w.parquet").rename(shell.folder / "w")
-    shell.script("load.sql", "No files found")
-    shell.script("run.sql", "run load.sql again")
-    (shell.folder / "w").rename(shell.folder / "weights" / "stored_w.parquet")
-    shell.script("load.sql")
-    shell.script("run.sql", "state.db holds sequences of another model: move it away")
-    (shell.folder / "state.db").unlink()
-    shell.script("run.sql")
-    query = ".mode list\n.headers off\n.read schema.sql\nSELECT id FROM state.irsql_token WHERE pos >= 2 ORDER BY pos;"
-    assert [int(i) for i in shell(query).split()] == toy.expected([1, 5], 3, 7)
 
 
 def test_interrupt_and_closed_pipe(loaded: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from irsql.tools import cli
 from tests.models.llamas import llama_config, random_llama, save_llama
+from tests.models.shells import Scripts
 
 PROMPT = ("--prompt-ids", "5,9,2", "--max-new-tokens", "8")
 
@@ -49,6 +50,20 @@ def test_both_engines_generate_the_same(databases: dict[str, Path], capsys: pyte
         assert len(shown[0]) == 8
 
 
+@pytest.mark.parametrize("options", [(), ("--temperature", "0.9", "--seed", "3", "--top-p", "0.9")],
+                         ids=["greedy", "sampled"])  # fmt: skip
+def test_scripts(options: tuple[str, ...], databases: dict[str, Path], folder: Path, tmp_path: Path,
+                 capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    """A whole model in SQLite's own shell, compiled from its folder or its database."""
+    run("generate", str(databases["sqlite"]), *PROMPT, *options)
+    want = capsys.readouterr().out
+    source = (str(databases["sqlite"]),) if options else (str(folder), "--target", "sqlite")
+    run("compile", *source, "-o", str(tmp_path / "s"), *PROMPT, *options)
+    scripts = Scripts(tmp_path / "s", "sqlite")
+    scripts.script("load.sql")
+    assert scripts.script("run.sql") == f"0|{' '.join(want.split())}\n"
+
+
 def test_what_it_has_become(databases: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     run("explain", str(databases["sqlite"]), "--sql")
     shown = capsys.readouterr().out
@@ -57,8 +72,7 @@ def test_what_it_has_become(databases: dict[str, Path], capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(("words", "problem"), [
-    (("compile", "{folder}", "-o", "{out}", "--target", "sqlite"), "scripts are written for DuckDB only"),
-    (("compile", "{sqlite}", "-o", "{out}"), "scripts are written for DuckDB only"),
+    (("compile", "{sqlite}", "-o", "{out}", "--target", "duckdb"), "was compiled for the target 'sqlite'"),
     (("generate", "{sqlite}", *PROMPT, "--target", "duckdb"), "was compiled for the target 'sqlite'"),
     (("generate", "{sqlite}", *PROMPT, "--threads", "2"), "SQLite runs on one thread, not on 2"),
     (("generate", "{sqlite}", *PROMPT, "--db", "{duckdb}"), "is not a SQLite database"),

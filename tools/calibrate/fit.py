@@ -34,8 +34,7 @@ def layouts(target: Target) -> Iterator[tuple[Shape, str]]:
             for n in sorted(columns):
                 for segments in (1, 2) if n >= 8 and target.layout.cores > 1 else (1,):
                     yield shape, f"tile=dot:{-(-shape.inner // n)}x{n}x{segments}"
-        if 2 * shape.inner + 20 <= target.limits.max_columns:
-            yield shape, "form=wide"
+        yield shape, "form=wide"
     for shape in SUMS:
         yield shape, "form=scalar"
         for n in (n for n in (1, 4, 16, 64) if shape.outputs % n == 0):

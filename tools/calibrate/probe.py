@@ -158,7 +158,7 @@ class Probe:
         """Compile a contraction with the given options of ``select-layout``."""
         watch = _Watch()
         compiled = compile_module(shape.module(), target, weights={"w": Weights(shape).w}, instruments=[watch],
-                                  pipeline_text=pipeline(layout), identity=lambda name: shape.label)
+                                  pipeline_text=pipeline(layout, target), identity=lambda name: shape.label)
         assert watch.work is not None, "a probe is one contraction"
         return cls(shape, layout, watch.work, watch.form, watch.tile, compiled.program)
 

@@ -1,10 +1,25 @@
 // Both products get tiles: two columns of lanes of four, the second padded from seven.
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='select-layout{lane=4}' | filecheck %s
 
+// Without lanes an axis that has not enough columns is cut into rows: four of two, and three of three for seven.
+// RUN: irsql-opt %s --no-locations --pass-pipeline='select-layout{form=wide wide-columns=3}' | filecheck %s --check-prefix=CHUNKS
+// RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='select-layout{form=wide wide-columns=3},apply-layout' | filecheck %s --check-prefix=APPLIED
+
 // CHECK: tile = #rel.tile<"dot", 4, 2, 1, "list">
 // CHECK: tile = #rel.tile<"dot", 4, 2, 1, "list">
 // CHECK-NOT: tile =
 // CHECK: stage = "rel"
+
+// CHUNKS: tile = #rel.tile<"chunks", 0, 2, 4, "">
+// CHUNKS: tile = #rel.tile<"chunks", 0, 3, 3, "">
+
+// APPLIED: %[[X:.*]] = "rel.pack"(%x)
+// APPLIED: %[[W:.*]] = "rel.pack"
+// APPLIED: %[[J:.*]] = "rel.join"(%[[X]], %[[W]])
+// APPLIED: kind = "eq"
+// APPLIED: %[[P:.*]] = "rel.project"(%[[J]])
+// APPLIED: "rel.aggregate"(%[[P]]) <{kinds = ["sum"]}>
+// APPLIED: stage = "tiled"
 
 "builtin.module"() ({
   "func.func"() <{sym_name = "load", function_type = () -> ()}> ({

@@ -10,6 +10,7 @@ from irsql.dialects import expr as ex
 from irsql.dialects.expr import LaneType
 from irsql.dialects.rel import ops as ro
 from irsql.dialects.rel.types import rel
+from irsql.dialects.sql import ops as so
 from irsql.dialects.tir import ops as ti
 from irsql.ir import affine as af
 from irsql.ir.affine import AffineMap
@@ -18,12 +19,15 @@ from irsql.ir.core import ArgInfo, IRError, Module
 from irsql.ir.dims import symbol
 from irsql.ir.passes import PassContext
 from irsql.ir.pipeline import PipelineError, parse_pipeline
+from irsql.passes.conversion.convert_rel_to_sql import ConvertRelToSql
 from irsql.passes.conversion.convert_tir_to_rel import ConvertTirToRel
 from irsql.passes.rel.apply_layout import ApplyLayout
 from irsql.passes.rel.cancel_pack import CancelPack
 from irsql.passes.rel.select_layout import SelectLayout
 from irsql.passes.rel.sink_unpack import SinkUnpack
 from irsql.passes.rel.tile_storage import TileStorage
+from irsql.passes.sql.inline_ctes import InlineCtes
+from irsql.passes.sql.materialise import Materialise
 from tests.passes.stages import Program, check_stages, expressions, names, ops_of, outcomes, pipeline, run, same
 
 B = symbol("B")
@@ -69,6 +73,36 @@ def test_forms(form: Literal["", "scalar", "wide"]) -> None:
     dots = [d for op in ops_of(m, ro.Project) for d in expressions(op, ex.Dot)]
     assert bool(dots) == (form == "")
     assert len(ops_of(m, ro.Aggregate)) == (2 if form == "scalar" else 0)
+
+
+@pytest.mark.parametrize("inner", [4, 7, 8, 13])
+@pytest.mark.parametrize("columns", [1, 3, 4])
+def test_rows_of_columns(inner: int, columns: int) -> None:
+    """An axis with more terms than a row has columns becomes several rows; both factors and what is stored."""
+    m = two_products(inner)
+    want = outcomes(m)
+    run(m, ConvertTirToRel(), SelectLayout(form="wide", wide_columns=columns))
+    tile = ops_of(m, ro.Aggregate)[0].tile
+    assert tile is not None
+    assert tile.form == ("chunks" if inner > columns else "dot")
+    assert tile.columns <= columns
+    assert tile.columns * (tile.segments - 1) < inner <= tile.columns * tile.segments
+    run(m, ApplyLayout(), TileStorage(), SinkUnpack(), CancelPack())
+    same(outcomes(m), want, 1e-5, "rows of columns")
+    run(m, ConvertRelToSql(), InlineCtes(group_columns=1), Materialise())
+    same(outcomes(m), want, 1e-5, "sql")
+
+
+@pytest.mark.parametrize(("limit", "apart"), [(0, False), (1, True), (64, False)])
+def test_columns_below_a_group_by(limit: int, apart: bool) -> None:
+    """An engine that sorts for GROUP BY gets the product, not its factors."""
+    m = two_products(8)
+    want = outcomes(m)
+    run(m, ConvertTirToRel(), SelectLayout(form="wide", wide_columns=4), ApplyLayout(), TileStorage(),
+        ConvertRelToSql(), InlineCtes(group_columns=limit))  # fmt: skip
+    sums = [op for op in ops_of(m, so.Select) if op.grouped and rel(op.result).layout is None]
+    assert [len(op.inputs) for op in sums] == ([1, 1] if apart else [2, 2])
+    same(outcomes(m), want, 1e-5, "sql")
 
 
 def test_columns_and_lanes_cover_the_axis() -> None:

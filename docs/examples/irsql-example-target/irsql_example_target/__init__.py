@@ -19,4 +19,4 @@ TARGET = Target(
     costs=ENGINE.costs,
     contract=ENGINE.contract,
 )
-BACKEND = Backend(TARGET, DUCKDB.emitter, DUCKDB.driver)
+BACKEND = Backend(TARGET, DUCKDB.emitter, DUCKDB.driver, DUCKDB.shell)
