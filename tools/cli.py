@@ -249,6 +249,53 @@ def explain(
 
 
 @app.command()
+def bench(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, `demo`, or a shape such as "
+                                                               "llama-3.2-1b, llama-3-8b or hidden-2048.")],
+    target: TargetOption = "duckdb",
+    ablation: Annotated[bool, typer.Option("--ablation", help="Also leave out every pass in turn.")] = False,
+    without: Annotated[list[str] | None, typer.Option(metavar="PASS", help="Also leave out this pass.")] = None,
+    peers: Annotated[bool, typer.Option("--peers", help="Also run PyTorch, llama.cpp and other SQL forms.")] = False,
+    contexts: Annotated[str, typer.Option(metavar="128,1024", help="Positions before the timed steps.")] =
+        "128,1024,4096",
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens before the first token.")] = 128,
+    repeat: Annotated[int, typer.Option(min=1, help="Interleaved rounds.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps of a round at each context.")] = 3,
+    layers: Annotated[int | None, typer.Option(min=1, help="Layers of a shape.")] = None,
+    threads: Threads = None,
+    work_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where weights and databases are kept.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+    progress: Annotated[bool | None, typer.Option(help="Show what is done; by default on a terminal.")] = None,
+    capture: CaptureOption = Capture.fused, pass_pipeline: Pipeline = None, plugin: Plugin = None,
+) -> None:  # fmt: skip
+    """Measure a model: time to first token, time a token at several contexts, bytes, memory, start-up.
+
+    A shape stands for random weights, written into the work folder; databases stay there too. Everything takes its
+    turn in every round. The logits of each are compared with eager PyTorch's, and the tokens with each other.
+
+    Examples
+    --------
+      irsql bench demo --ablation
+      irsql bench llama-3.2-1b --layers 4 --peers --json > bench.json
+    """
+    from irsql.tools.bench import command
+
+    _plug_in(plugin)
+    report = command.bench(
+        model, target=target, work=work_dir or command.default_folder(), layers=layers, contexts=ids(contexts),
+        prompt=prompt, rounds=repeat, steps=steps, threads=threads,
+        without=None if ablation else without or (), peers=peers,
+        capture=capture.value, text=pass_pipeline, progress=sys.stderr.isatty() if progress is None else progress,
+    )  # fmt: skip
+    if as_json:
+        print(json.dumps(report.as_json(), indent=2))
+    else:
+        report.show()
+    if report.wrong:
+        sys.exit(1)
+
+
+@app.command()
 def view(
     dump: Annotated[Path, typer.Argument(metavar="DUMPDIR", help="A folder that --dump-dir wrote.")],
     output: Annotated[

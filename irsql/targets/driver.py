@@ -7,6 +7,7 @@ Whoever uses one knows no engine by name.
 from __future__ import annotations
 
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, Self
 import pyarrow as pa
 
 from irsql.targets.control import Control
+from irsql.targets.profile import Profile
 from irsql.targets.program import TableSpec
 
 HEAD = 4096
@@ -55,6 +57,8 @@ class Driver(ABC):
         Endings of the files that the engine keeps beside a database.
     scripts
         Whether irsql writes scripts for the engine's own shell.
+    parallel
+        Whether a statement can run on several threads.
     closed
         Whether the connection has been closed.
     """
@@ -65,6 +69,7 @@ class Driver(ABC):
     writers: ClassVar[int] = 1
     beside: ClassVar[tuple[str, ...]] = ()
     scripts: ClassVar[bool] = False
+    parallel: ClassVar[bool] = True
     closed: bool
     _within: bool
 
@@ -157,6 +162,12 @@ class Driver(ABC):
         EngineError
             If the engine refuses it.
         """
+
+    def profile(self, statement: Any, parameters: Sequence[Any] | None = None) -> Profile:
+        """Run a statement, and give what the engine knows about that; here no more than how long it took."""
+        begin = time.perf_counter()
+        self.execute(statement, parameters)
+        return Profile(time.perf_counter() - begin)
 
     @abstractmethod
     def rows(self, statement: Any, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:

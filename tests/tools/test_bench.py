@@ -1,18 +1,27 @@
-"""The benchmarks count right, refuse work that was not done, and run from end to end on a tiny shape."""
+"""The benchmark counts right, compares only what is right, and runs from end to end on a tiny shape."""
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
-from irsql.targets.program import Function, Statement
-from irsql.tools.bench import counting, report, synthetic
-from irsql.tools.bench.__main__ import main
+from irsql.compile import pipeline
+from irsql.ir.pipeline import parse_pipeline
+from irsql.targets.profile import Operator, Profile
+from irsql.targets.program import Column, Function, Program, Statement, Stored, TableSpec
+from irsql.tools import cli
+from irsql.tools.bench import counting, load, process, variants
+from irsql.tools.bench.contender import Contender, Measured, Prefix, logit_error
+from irsql.tools.bench.running import Result, ratio
+from irsql.tools.bench.source import SHAPES, Source, shape_of
 from irsql.tools.bench.synthetic import Shape
+from irsql.tools.profile.recorder import Record, scanned_bytes
 
 TINY = Shape(hidden=64, intermediate=96, layers=2, heads=4, kv_heads=2, head_dim=16, vocab=300, context=256)
 
@@ -37,103 +46,173 @@ def test_prefill_counts_the_head_once() -> None:
     assert head == counting.head_macs(TINY)
 
 
-def test_statements_by_layer() -> None:
-    layers = ["model.layers.0.mlp", "model.layers.0", "model.layers.11.mlp.down_proj"]
-    scopes = ["model.embed_tokens", *layers, "lm_head", ""]
-    function = Function("decode", (), (), (), (), tuple(Statement("", "step", "t", s) for s in scopes), (), {})
-    assert counting.statements_per_layer(function) == {0: 2, 11: 1}
-    assert counting.part_of("model.layers.11.mlp.down_proj") == "model.layers.N.mlp.down_proj"
+def test_the_shape_of_a_llama_is_read_from_its_configuration(tmp_path: Path) -> None:
+    for shape in (*SHAPES.values(), TINY):
+        (tmp_path / "config.json").write_text(json.dumps(shape.config("f32")))
+        assert shape_of(Source("m", tmp_path)) == attrs.evolve(shape, rope_factor=32.0)
+    (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
+    assert shape_of(Source("m", tmp_path)) is None
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    """Twice as slow in every round, while the machine itself slows down tenfold."""
+    first = Result("a", {8: [[1.0, 1.1, 0.9], [10.0, 10.0, 10.0], [100.0, 90.0, 110.0]]})
+    again = Result("b", {8: [[1.0, 1.0, 1.0], [10.0, 9.0, 11.0], [100.0, 100.0, 100.0]]})
+    slow = Result("c", {8: [[2.0, 2.0, 2.0], [20.0, 20.0, 20.0], [200.0, 200.0, 200.0]]})
+    assert ratio(slow, [first, again], 8) == 2.0
+    assert slow.median(8) == 20.0
+
+
+def test_logit_errors() -> None:
+    want = np.array([1.0, -4.0, 2.0], np.float32)
+    assert logit_error(want, want) == 0
+    assert logit_error(want + np.array([0, 0, 1], np.float32), want) == 0.25
+    assert logit_error(np.array([1.0, np.nan, 2.0], np.float32), want) == float("inf")
+    assert logit_error(want[:2], want) == float("inf")
+
+
+def test_scanned_bytes_are_rows_of_known_tables() -> None:
+    spec = TableSpec("w", "w", (Column("i", "i64"),), (Column("v", "f32[4]"),), (10,), (), "f32")
+    state = TableSpec("s", "s", (Column("p", "i64"),), (Column("v", "f32"),), ("T",), (), "f32")
+    statement = Statement("SELECT", "step", "t", "m", ("w", "seen_s"))
+    function = Function("decode", (), (state,), (), (), (statement,), (), {})
+    program = Program("x", "1", {"decode": function}, (Stored(spec, ()),), "dims", "", {})
+    told = Profile(1.0, None, (Operator("SCAN", table="w", scanned=7), Operator("SCAN", table="other", scanned=99)))
+    assert scanned_bytes(program, [Record("m", "decode", statement, "", told)], {"T": 5}) == (7 * 24, True)
+    silent = Record("m", "decode", statement, "", Profile(1.0))
+    assert scanned_bytes(program, [silent], {"T": 5}) == (10 * 24 + 5 * 12, False)
+
+
+def bench(*args: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["bench", *map(str, args)])
+    return stop.value.code if isinstance(stop.value.code, int) else 0
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    pytest.importorskip("torch")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("bench")
-    arguments = ["--shape", "tiny", "--layers", "2", "--workdir", str(folder), "--prefill", "6", "--contexts", "12,20",
-                 "--tokens", "3", "--threads", "1", "--only", "load,decode"]
-    assert main(arguments) == 0
-    return folder, json.loads((folder / "bench.json").read_text())
+    return tmp_path_factory.mktemp("bench")
 
 
-def test_the_whole_run(run: tuple[Path, dict[str, Any]]) -> None:
-    _, result = run
-    assert set(result["steps"]) == {"prefill 6", "decode at 12", "decode at 20"}
-    for step in result["steps"].values():
-        assert 0 < step["head_seconds"] < sum(step["parts"].values())
-        assert step["rate"] > 0
-        assert "lm_head" in step["parts"]
-        assert "(no module)" not in step["parts"]
-    assert len(result["ids"]) == 6
-    assert 0 < result["statements_per_layer"] <= 10
-    load = result["load"]
-    assert load["peak_rss_bytes"] > load["largest_bytes"] > 0
-    assert load["source_bytes"] > load["largest_bytes"]
-    table = report.rows(result)
-    assert [row[0].strip() for row in table][-4:] == ["prefill 6", "decode at 12", "decode at 20",
-                                                      "statements a layer, decode"]
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in a process of its own is run in this one: there are a dozen of them."""
+
+    def measure(database: Path, program: Path, prompt: Any, threads: int | None) -> dict[str, Any]:
+        return process.run(database, program, prompt, threads, time.time())
+
+    monkeypatch.setattr(process, "measure", measure)
+    monkeypatch.setattr(load, "call", lambda _, *arguments: load.run(*arguments))
 
 
-def test_the_measured_contexts_are_the_ones_asked_for(run: tuple[Path, dict[str, Any]]) -> None:
-    """The mean position of the three tokens after a context of 12 (two of them for warming up) sees 13 rows."""
-    from irsql.tools.bench.__main__ import SHAPES
-
-    shape = Shape(**run[1]["shape"])
-    assert shape.hidden == SHAPES["tiny"].hidden
-    for context in (12, 20):
-        step = run[1]["steps"][f"decode at {context}"]
-        expected = counting.body_macs(shape) + counting.attention_macs(shape, context, 1)
-        assert step["body_macs"] == expected
+FEW = ("--without", "merge-contractions", "--without", "tile-storage", "--without", "materialise", "--without", "dce")
+SMALL = ("--layers", "1", "--contexts", "6,300", "--prompt", "4", "--repeat", "1", "--steps", "2")
 
 
-def test_ids_equal_those_of_transformers(run: tuple[Path, dict[str, Any]]) -> None:
-    """What was measured is the model's own greedy continuation: nothing was left out."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    from irsql.tools.bench.decode import prompt
-
-    folder, result = run
-    model = transformers.LlamaForCausalLM.from_pretrained(folder / "tiny-2-bf16", dtype=torch.float32).eval()
-    ids = prompt(Shape(**result["shape"]), 21)[:10]
-    out: list[int] = []
-    with torch.no_grad():
-        for _ in range(5):
-            logits = model(torch.tensor([ids])).logits[0, -1]
-            ids.append(int(logits.argmax()))
-            out.append(ids[-1])
-    assert result["ids"][:3] == out[2:]
-
-
-def test_work_that_was_not_done_is_an_error(run: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    from irsql.runtime.sequence import TokenSequence
-    from irsql.tools.bench import decode
-
-    folder, result = run
-    shape, database = Shape(**result["shape"]), folder / "tiny-2-bf16.db"
-    monkeypatch.setattr(TokenSequence, "logits", lambda self: np.zeros(shape.vocab, np.float32))
-    with pytest.raises(decode.WorkError, match="all the same"):
-        decode.measure(database, shape, prefill=3, contexts=[6], tokens=1, threads=1)
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("target", ["duckdb", "sqlite"])
+def test_an_ablation(work: Path, target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every variant has its row or its reason; what runs gives the results of eager PyTorch after a given prefix."""
+    assert bench("tiny", *SMALL, "--work-dir", work, "--target", target, *FEW, "--json") == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    full = result["full"]
+    assert full["statements"] > 5
+    assert all(error < 1e-5 for error in full["errors"].values())
+    assert set(full["seconds"]) == {"6", "300"}
+    assert len(full["seconds"]["6"]["rounds"][0]) == 2
+    assert full["processes"][0]["ttft_s"] > 0
+    assert full["scanned_bytes"]["300"]["counted"] == (target == "duckdb")
+    assert full["scanned_bytes"]["300"]["bytes"] > full["scanned_bytes"]["6"]["bytes"] > 4 * 64 * 512
+    assert set(full["rates"]) == {"prefill", "decode at 6", "decode at 300"}
+    assert result["load"]["source_bytes"] > 0
+    by_name = {v["name"]: v for v in result["variants"]}
+    assert list(by_name) == ["full pipeline", *(f"without {name}" for name in FEW[1::2])]
+    measured = {r["name"] for r in result["compared"]}
+    for name, variant in by_name.items():
+        assert (name in measured) + bool(variant["reason"]) + bool(variant["same_as"]) == (name != "full pipeline")
+    assert "without merge-contractions" in measured
+    assert by_name["without materialise"]["reason"] == "result 0 of prefill is no table: materialise makes it one"
+    assert not any(r["wrong"] for r in result["compared"])
 
 
-def test_the_checkpoint_is_reused(run: tuple[Path, dict[str, Any]]) -> None:
-    folder, result = run
-    assert not synthetic.write(folder / "tiny-2-bf16", Shape(**result["shape"]))
+def test_an_ablation_leaves_out_every_pass_and_forces_scalar_rows() -> None:
+    passes = parse_pipeline(pipeline())
+    texts = variants.pipelines(passes)
+    assert list(texts)[:2] == ["full pipeline", "select-layout{form=scalar}"]
+    assert set(list(texts)[2:]) == {f"without {p.name}" for p in passes}
+    for name, text in texts.items():
+        rest = [p.name for p in passes if name != f"without {p.name}"]
+        assert [p.name for p in parse_pipeline(text)] == rest
+    assert "select-layout{form=scalar}" in texts["select-layout{form=scalar}"]
 
 
-def test_an_unknown_part_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["--only", "speed"])
-    assert stop.value.code == 2
-    assert "speed is none of" in capsys.readouterr().err
+def test_the_table_and_the_databases_that_are_there(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {p: p.stat().st_mtime_ns for p in work.glob("*.db")}
+    assert bench("tiny", *SMALL, "--work-dir", work) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("tiny-1 on DuckDB")
+    assert "token at 300" in out
+    assert "Context 300 takes" in out
+    assert {p: before.get(p) for p in work.glob("*.db")} == {p: p.stat().st_mtime_ns for p in work.glob("*.db")}
 
 
-def test_compile_needs_no_weights_and_is_shown() -> None:
+@pytest.mark.usefixtures("in_process")
+def test_what_is_wrong_is_not_compared(work: Path, monkeypatch: pytest.MonkeyPatch,
+                                       capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipeline that gives other logits has a sentence instead of a ratio, and the command fails."""
+    from irsql.tools.bench import engine
+
+    real = engine.Engine.visit
+
+    def visit(self: Any, prefix: Prefix, contexts: Any, steps: int) -> dict[int, Measured]:
+        found = real(self, prefix, contexts, steps)
+        if self.name == "without merge-contractions":
+            return {c: attrs.evolve(m, logits=m.logits * np.float32(1.001)) for c, m in found.items()}
+        if self.name == "without tile-storage":
+            return {c: attrs.evolve(m, ids=[*m.ids[:-1], m.ids[-1] + 1]) for c, m in found.items()}
+        return found
+
+    monkeypatch.setattr(engine.Engine, "visit", visit)
+    assert bench("tiny", *SMALL, "--work-dir", work, *FEW) == 1
+    out = capsys.readouterr().out
+    assert "WRONG: without merge-contractions: its logits at context 6 are off by 1.0e-03, more than 1e-04" in out
+    assert "WRONG: without tile-storage: its token 2 after context 6 is not that of the whole pipeline" in out
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("nothing",), "there is no model folder nothing; give one, demo, or one of llama-3.2-1b"),
+    (("demo", "--layers", "2"), "--layers cuts a synthetic shape"),
+    (("tiny", "--contexts", "9000"), "no context is left: give --contexts up to"),
+    (("tiny", "--contexts", "6", "--prompt", "7"), "--prompt is between 1 and the longest context, 6, not 7"),
+    (("tiny", "--target", "sqlite", "--threads", "2"), "SQLite runs on one thread, not on 2"),
+    (("tiny", "--without", "magic"), "the pipeline has no pass 'magic'; it has canonicalise, cse, decompose"),
+    (("tiny", "--target", "oracle"), "unknown target 'oracle'"),
+])  # fmt: skip
+def test_misuse_is_one_sentence(work: Path, arguments: tuple[str, ...], message: str,
+                                capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(*arguments, "--work-dir", work) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_eager_goes_on_from_a_prefix_as_it_computed_it(work: Path) -> None:
+    from irsql.tools.bench.eager import Eager
+    from irsql.tools.bench.source import source
+
+    found = source("tiny", 1, work, lambda _: None)
+    eager: Contender = Eager(found.folder, 1)
+    assert isinstance(eager, Eager)
+    prefix = eager.prefix([5, 150], 512, lambda _: None)
+    measured = eager.visit(prefix, [5, 150], 2)
+    for context in (5, 150):
+        assert logit_error(measured[context].logits, prefix.logits[context]) < 1e-6
+        assert len(measured[context].ids) == 3
+
+
+def test_compile_needs_no_weights() -> None:
     pytest.importorskip("transformers")
     from irsql.tools.bench import compilation
 
     measured = compilation.measure(num_hidden_layers=1)
     assert measured["statements"] > 5
     assert measured["peak_rss_bytes"] > 1 << 20
-    first, memory = report.rows({"compile": measured})
-    assert first[0] == "compile Llama-3-8B"
-    assert memory[2].endswith(" MB")
