@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -25,9 +26,14 @@ from irsql.tools.bench import load, running, variants
 from irsql.tools.bench.contender import Contender
 from irsql.tools.bench.eager import Eager
 from irsql.tools.bench.engine import Engine
+from irsql.tools.bench.peers.chunked import Merged, Plain
+from irsql.tools.bench.peers.hand import Hand
+from irsql.tools.bench.peers.llama_cpp_peer import LlamaCpp
+from irsql.tools.bench.peers.llama_cpp_peer import absent as absent_reason
 from irsql.tools.bench.report import Report
 from irsql.tools.bench.running import Plan
 from irsql.tools.bench.source import Note, Source, check_room, shape_of, source
+from irsql.tools.bench.synthetic import Shape
 from irsql.tools.bench.variants import Variant
 
 CONTEXTS = (128, 1024, 4096)
@@ -67,11 +73,30 @@ def bench(model: str, *, target: str, work: Path, layers: int | None, contexts: 
         engines, compiled = databases.engines(compiled, plan.threads)
         others: list[Contender] = list(engines[1:])
         absent: dict[str, str] = {}
+        shape = shape_of(found)
         if peers:
-            others.append(eager)
+            others += _peers(found, shape, eager, work, cores, plan, absent)
         first, again, results = running.run(engines[0], others, prefix, plan, work, bar.stage)
     return Report(facts | {"model": found.name}, plan, first, again, results, compiled, absent, databases.loaded,
-                  shape_of(found))  # fmt: skip
+                  shape)  # fmt: skip
+
+
+def _peers(found: Source, shape: Shape | None, eager: Eager, work: Path, cores: int, plan: Plan,
+           absent: dict[str, str]) -> list[Contender]:  # fmt: skip
+    """Other ways to run the model; why one cannot is left in ``absent``."""
+    out: list[Contender] = [eager]
+    if shape is None:
+        absent["llama.cpp and SQL forms"] = "not run, for they are written for Llamas"
+        return out
+    positions = plan.contexts[-1] + plan.steps + 2
+    needed = 4 * sum(math.prod(extents) for _, extents in shape.tensors())
+    out += [form(found.folder, shape, work, cores, positions) for form in (Hand, Merged, Plain)]
+    if reason := absent_reason():
+        absent[LlamaCpp.name] = reason
+    else:
+        out.append(LlamaCpp(found.folder, work, cores, positions))
+    check_room(work, needed * (len(out) - 1), "the databases of the peers")
+    return out
 
 
 def _plan(contexts: Sequence[int], limit: int, prompt: int, rounds: int, steps: int, threads: int | None,

@@ -57,11 +57,14 @@ class Contender(ABC):
     ----------
     name
         For the tables.
+    statements
+        How many a step runs; None where there are none.
     tolerance
         How far its logits may be off, in parts of the largest.
     """
 
     name: str
+    statements: int | None = None
     tolerance: float = 1e-4
 
     @abstractmethod

@@ -34,6 +34,7 @@ class Engine(Contender):
 
     def __init__(self, name: str, program: Program, database: Path, threads: int | None) -> None:
         self.name, self.program, self.database, self._threads = name, program, database, threads
+        self.statements = len(program.functions["decode"].statements)
         self.scanned: dict[int, tuple[int, bool]] = {}
 
     def visit(self, prefix: Prefix, contexts: Sequence[int], steps: int) -> dict[int, Measured]:

@@ -134,9 +134,10 @@ class Report:
     def _notes(self) -> list[str]:
         contexts = self.plan.contexts
         noise, spread = (max(map(f, contexts)) for f in (self.noise, self.first.spread))
-        out = ["", f"Medians of {self.plan.rounds} interleaved rounds of {self.plan.steps} steps; × is the time in parts "
-               f"of the whole pipeline's. Noise: its second visits differ from its first by up to {noise:.0%}, and half "
-               f"of its steps lie within {spread:.0%} of the median."]  # fmt: skip
+        rounds = f"{self.plan.rounds} interleaved rounds of {self.plan.steps} steps"
+        out = ["", f"Medians of {rounds}; × is the time in parts of the whole pipeline's. Noise: its second visits "
+                   f"differ from its first by up to {noise:.0%}, and half of its steps lie within {spread:.0%} of the "
+                   "median."]  # fmt: skip
         if len(contexts) > 1:
             growth = self.first.median(contexts[-1]) / self.first.median(contexts[0])
             out.append(f"Context {contexts[-1]:,} takes {growth:.2f} times as long as context {contexts[0]:,}.")

@@ -134,6 +134,7 @@ def run(reference: Engine, others: Sequence[Contender], prefix: Prefix, plan: Pl
                 continue  # what gives other results is not compared
             progress(f"round {number + 1} of {plan.rounds}: {result.name}")
             found = contender.visit(prefix, plan.contexts, plan.steps)
+            result.statements = contender.statements
             ids = ids or {context: measured.ids for context, measured in found.items()}
             _keep(result, found, prefix)
             result.wrong = _wrong(result, found, ids, contender.tolerance)
@@ -141,7 +142,6 @@ def run(reference: Engine, others: Sequence[Contender], prefix: Prefix, plan: Pl
                 raise UserError(f"the {reference.name} gives wrong results: {result.wrong}")
             if isinstance(contender, Engine) and result is not again and not result.wrong:
                 result.scanned = contender.scanned
-                result.statements = len(contender.program.functions["decode"].statements)
                 program = work / "running.json"
                 program.write_text(contender.program.to_json(), encoding="utf-8")
                 prompt = prefix.ids[:plan.prompt]
