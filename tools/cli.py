@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import irsql
-from irsql.tools import sequences_command
+from irsql.tools import measure_commands, sequences_command
 from irsql.tools.options import (
     Capture,
     CaptureOption,
@@ -57,6 +57,8 @@ app = typer.Typer(
 
 
 app.add_typer(sequences_command.app, name="sequences")
+app.command()(measure_commands.bench)
+app.command()(measure_commands.profile)
 
 
 @app.callback()
@@ -184,7 +186,7 @@ def load(
     api.check_target(target)
     loading.check_free(output, force)
     checkpoint = Checkpoint.open(folder)
-    _plug_in(plugin)
+    plug_in(plugin)
     with _options(context).build() as instruments:
         program = api.compile_folder(folder, capture.value, instruments, pass_pipeline, target)
     loading.load(program, checkpoint, output, force=force, progress=progress)
@@ -212,7 +214,7 @@ def compile_(
     """
     from irsql.tools.compile_command import write_scripts
 
-    _plug_in(plugin)
+    plug_in(plugin)
     write_scripts(model, output, _options(context), target=target, capture=capture.value, prompt=prompt,
                   prompt_ids=None if prompt_ids is None else ids(prompt_ids), max_new_tokens=max_new_tokens,
                   settings={"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
@@ -249,57 +251,13 @@ def explain(
 
 
 @app.command()
-def bench(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, `demo`, or a shape such as "
-                                                               "llama-3.2-1b, llama-3-8b or hidden-2048.")],
-    target: TargetOption = "duckdb",
-    ablation: Annotated[bool, typer.Option("--ablation", help="Also leave out every pass in turn.")] = False,
-    without: Annotated[list[str] | None, typer.Option(metavar="PASS", help="Also leave out this pass.")] = None,
-    peers: Annotated[bool, typer.Option("--peers", help="Also run PyTorch, llama.cpp and other SQL forms.")] = False,
-    contexts: Annotated[str, typer.Option(metavar="128,1024", help="Positions before the timed steps.")] =
-        "128,1024,4096",
-    prompt: Annotated[int, typer.Option(min=1, help="Tokens before the first token.")] = 128,
-    repeat: Annotated[int, typer.Option(min=1, help="Interleaved rounds.")] = 3,
-    steps: Annotated[int, typer.Option(min=1, help="Timed steps of a round at each context.")] = 3,
-    layers: Annotated[int | None, typer.Option(min=1, help="Layers of a shape.")] = None,
-    threads: Threads = None,
-    work_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where weights and databases are kept.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
-    progress: Annotated[bool | None, typer.Option(help="Show what is done; by default on a terminal.")] = None,
-    capture: CaptureOption = Capture.fused, pass_pipeline: Pipeline = None, plugin: Plugin = None,
-) -> None:  # fmt: skip
-    """Measure a model: time to first token, time a token at several contexts, bytes, memory, start-up.
-
-    A shape stands for random weights, written into the work folder; databases stay there too. Everything takes its
-    turn in every round. The logits of each are compared with eager PyTorch's, and the tokens with each other.
-
-    Examples
-    --------
-      irsql bench demo --ablation
-      irsql bench llama-3.2-1b --layers 4 --peers --json > bench.json
-    """
-    from irsql.tools.bench import command
-
-    _plug_in(plugin)
-    report = command.bench(
-        model, target=target, work=work_dir or command.default_folder(), layers=layers, contexts=ids(contexts),
-        prompt=prompt, rounds=repeat, steps=steps, threads=threads,
-        without=None if ablation else without or (), peers=peers,
-        capture=capture.value, text=pass_pipeline, progress=sys.stderr.isatty() if progress is None else progress,
-    )  # fmt: skip
-    if as_json:
-        print(json.dumps(report.as_json(), indent=2))
-    else:
-        report.show()
-    if report.wrong:
-        sys.exit(1)
-
-
-@app.command()
 def view(
     dump: Annotated[Path, typer.Argument(metavar="DUMPDIR", help="A folder that --dump-dir wrote.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page; by default DUMPDIR.html.")
+    ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What irsql profile --json printed: the page shows it too.")
     ] = None,
     plugin: Plugin = None,
 ) -> None:
@@ -313,10 +271,10 @@ def view(
     """
     from irsql.tools.view import page
 
-    _plug_in(plugin)
+    plug_in(plugin)
     folder = dump.resolve()
     path = folder.with_name(folder.name + ".html") if output is None else output
-    for note in page.write(dump, path):
+    for note in page.write(dump, path, profile):
         print(f"irsql: {note}", file=sys.stderr)
     print(path)
 
@@ -405,7 +363,8 @@ def _options(context: typer.Context) -> InstrumentOptions:
     return context.obj if isinstance(context.obj, InstrumentOptions) else InstrumentOptions()
 
 
-def _plug_in(plugins: Sequence[str] | None) -> None:
+def plug_in(plugins: Sequence[str] | None) -> None:
+    """Load passes of the user's own."""
     from irsql.ir import pass_registry
 
     for plugin in plugins or ():

@@ -50,8 +50,8 @@ class Recorder:
     ----------
     records
         What ran, in order.
-    seconds
-        Wall time while it was active.
+    seconds, overhead
+        Wall time while it was active, and how much of it went into turning the profiler on and reading its results.
     """
 
     def __init__(self, model: Model) -> None:
@@ -61,7 +61,7 @@ class Recorder:
             for statement in function.statements:
                 self._known.setdefault(_key(statement.sql), (function, statement))
         self._inside = False
-        self._begin = self.seconds = 0.0
+        self._begin = self.seconds = self.overhead = 0.0
         self.records: list[Record] = []
 
     def __enter__(self) -> Recorder:
@@ -78,14 +78,16 @@ class Recorder:
             self._execute(statement, parameters)
             return
         self._inside = True
+        begin = time.perf_counter()
         try:
             profile = self._db.profile(statement, parameters)
         finally:
             self._inside = False
+        self.overhead += time.perf_counter() - begin - profile.seconds
         text = statement if isinstance(statement, str) else statement.query
         function, known = self._known.get(_key(text), (None, None))
         name = function.name if function is not None else ""
-        scope = CONTROL if known is None else known.scope or (SAMPLING if name.startswith("sample") else CONTROL)
+        scope = CONTROL if known is None else known.scope or SAMPLING
         self.records.append(Record(scope, name, known, text, profile))
 
 
