@@ -36,10 +36,13 @@ def read(text: str, seconds: float) -> Profile:
 def _operator(node: Mapping[str, Any]) -> Operator:
     facts = node.get("extra_info") or {}
     table = str(facts.get("Table", ""))
+    read = facts.get("Projections") or ()
+    columns = (read,) if isinstance(read, str) else tuple(map(str, read))
     detail = next((_text(facts[name]) for name in _DETAILS if facts.get(name)), "")
     return Operator(
         str(node.get("name", "")).strip(), detail[:_SHOWN], _number(node, "timing"), _count(node, "intermediate_rows"),
-        table.rpartition(".")[2], _count(node, "rows_scanned"), tuple(map(_operator, node.get("children") or ())),
+        table.rpartition(".")[2], columns if table else (), _count(node, "rows_scanned"),
+        tuple(map(_operator, node.get("children") or ())),
     )  # fmt: skip
 
 

@@ -23,6 +23,8 @@ class Operator:
         Rows it gave; None where the engine does not tell.
     table
         The table it scans, without its database; empty for others.
+    columns
+        Columns of the table that it reads; none where the engine does not tell.
     scanned
         Rows of the table it looked at; None where the engine does not tell.
     inputs
@@ -34,6 +36,7 @@ class Operator:
     seconds: float | None = None
     rows: int | None = None
     table: str = ""
+    columns: tuple[str, ...] = ()
     scanned: int | None = None
     inputs: tuple[Operator, ...] = ()
 

@@ -57,7 +57,9 @@ def test_duckdb_tells_time_rows_and_scanned_rows() -> None:
         db.execute("CREATE TABLE w AS SELECT range AS i, range % 7 AS k FROM range(5000)")
         found = db.profile("CREATE TEMP TABLE t AS SELECT k, sum(i) AS s FROM w WHERE i >= 100 GROUP BY k")
         scan = next(o for o in found.walk() if o.scanned is not None)
-        assert (scan.table, scan.scanned, scan.rows) == ("w", 5000, 4900)
+        assert (scan.table, sorted(scan.columns), scan.scanned, scan.rows) == ("w", ["i", "k"], 5000, 4900)
+        one = db.profile("CREATE TEMP TABLE u AS SELECT max(k) AS k FROM w")
+        assert next(o.columns for o in one.walk() if o.table == "w") == ("k",)
         assert sum(o.seconds or 0.0 for o in found.walk()) > 0
         assert found.planning is not None
         assert 0 < found.planning < found.seconds

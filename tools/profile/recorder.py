@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from irsql.runtime.session import Model
-from irsql.targets.explain import size
+from irsql.targets.explain import size, widths
 from irsql.targets.names import view_of
 from irsql.targets.profile import Profile
 from irsql.targets.program import Function, Program, Statement, TableSpec
@@ -104,6 +104,12 @@ def tables_of(program: Program) -> dict[str, TableSpec]:
     return out
 
 
+def _width(spec: TableSpec, columns: Sequence[str]) -> int:
+    """Bytes of some columns of a row; of all where none is named."""
+    known = widths(spec)
+    return sum(known.get(c, 0) for c in columns) if columns else sum(known.values())
+
+
 def scanned_bytes(program: Program, records: Sequence[Record], symbols: Mapping[str, int]) -> tuple[int, bool]:
     """Bytes of the rows that some statements looked at, and whether the engine counted the rows.
 
@@ -121,7 +127,7 @@ def scanned_bytes(program: Program, records: Sequence[Record], symbols: Mapping[
     tables = tables_of(program)
     operators = [o for r in records for o in r.profile.walk() if o.scanned is not None and o.table in tables]
     if operators:
-        return sum(size(tables[o.table]).width * (o.scanned or 0) for o in operators), True
+        return sum(_width(tables[o.table], o.columns) * (o.scanned or 0) for o in operators), True
     total = 0
     for record in records:
         for name in record.statement.reads if record.statement is not None else ():

@@ -77,8 +77,10 @@ def test_scanned_bytes_are_rows_of_known_tables() -> None:
     statement = Statement("SELECT", "step", "t", "m", ("w", "seen_s"))
     function = Function("decode", (), (state,), (), (), (statement,), (), {})
     program = Program("x", "1", {"decode": function}, (Stored(spec, ()),), "dims", "", {})
-    told = Profile(1.0, None, (Operator("SCAN", table="w", scanned=7), Operator("SCAN", table="other", scanned=99)))
-    assert scanned_bytes(program, [Record("m", "decode", statement, "", told)], {"T": 5}) == (7 * 24, True)
+    scans = (Operator("SCAN", table="w", scanned=7), Operator("SCAN", table="w", columns=("v",), scanned=2),
+             Operator("SCAN", table="other", scanned=99))  # fmt: skip
+    told = Profile(1.0, None, scans)
+    assert scanned_bytes(program, [Record("m", "decode", statement, "", told)], {"T": 5}) == (7 * 24 + 2 * 16, True)
     silent = Record("m", "decode", statement, "", Profile(1.0))
     assert scanned_bytes(program, [silent], {"T": 5}) == (10 * 24 + 5 * 12, False)
 
