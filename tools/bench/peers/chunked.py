@@ -47,8 +47,7 @@ class Plain(SqlForm):
 
     # -- stored ----------------------------------------------------------------------------------------
     def stored(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-        """The matrices of each layer, its norms, the head, the embedding where it is another, the rotary embedding."""
-        yield "rope", iter([self.rope()])
+        """The matrices of each layer, its norms, the head, and the embedding where it is another."""
         yield "norm", iter([self._chunks(self.read("model.norm.weight")[None], 0).drop_columns(["i"])])
         yield "head", (self._chunks(w, b) for b, w in self.blocks(self.head_name))
         if not self.shape.tied:

@@ -30,8 +30,7 @@ class Hand(SqlForm):
 
     # -- stored ----------------------------------------------------------------------------------------
     def stored(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-        """The matrices of each layer, the head, the embedding where it is another, and the rotary embedding."""
-        yield "rope", iter([self.rope()])
+        """The matrices of each layer, the head, and the embedding, whose rows are lists."""
         final = self.read("model.norm.weight")
         length = self._length(self.shape.hidden)
         yield "head", (wide(w * final, length, {"i": np.arange(b, b + len(w))}) for b, w in self.blocks(self.head_name))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class SqlForm(Contender):
         config = self._checkpoint.config
         self.eps = float(config.get("rms_norm_eps", EPS))
         self.statements = len(self.step())
-        self._file = work / f"{folder.name}-{self._checkpoint.fingerprint()[:8]}-{self.key}-{positions}.db"
+        self._file = work / f"{folder.name}-{self._checkpoint.fingerprint()[:8]}-{self.key}.db"
 
     key: str
     """For file names."""
@@ -85,7 +86,7 @@ class SqlForm(Contender):
         d, half = self.shape.head_dim, self.shape.head_dim // 2
         turned = f"CASE WHEN a.i % {d} < {half} THEN a.v * r.cos - b.v * r.sin ELSE a.v * r.cos + b.v * r.sin END"
         return (f"SELECT a.i // {d} AS head, list(CAST({turned} AS FLOAT) ORDER BY a.i) AS v FROM {name} a JOIN {name} "
-                f"b ON b.i = a.i - a.i % {d} + (a.i + {half}) % {d} JOIN model.rope r ON r.j = a.i % {half} "
+                f"b ON b.i = a.i - a.i % {d} + (a.i + {half}) % {d} JOIN state.rope r ON r.j = a.i % {half} "
                 f"AND r.pos = (SELECT pos FROM state.step) {where} GROUP BY a.i // {d}")  # fmt: skip
 
     # -- running ---------------------------------------------------------------------------------------
@@ -104,6 +105,8 @@ class SqlForm(Contender):
     def _steps(self, db: Driver, prefix: Prefix, context: int, steps: int) -> Measured:
         for text in self.state_schema():
             db.execute(text)
+        db.execute(f"CREATE TABLE state.rope ({', '.join(_columns(self._rope))})")
+        db.insert("rope", self._rope, "state")
         for layer in range(self.shape.layers):
             keys, values = (prefix.states[f"kv.{layer}.{n}"][:context] for n in ("k", "v"))
             for table, rows in self.state_rows(layer, keys, values, 0):
@@ -171,7 +174,8 @@ class SqlForm(Contender):
         for begin in range(0, self.shape.vocab, ROWS):
             yield begin, self.read(name, begin, min(begin + ROWS, self.shape.vocab))
 
-    def rope(self) -> pa.Table:
+    @cached_property
+    def _rope(self) -> pa.Table:
         """The table of the rotary embedding: pos, j, cos, sin; j counts the elements of half a head."""
         import torch
         from transformers import LlamaConfig
