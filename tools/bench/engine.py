@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model
 from irsql.targets.control import STATE, states
@@ -78,6 +79,8 @@ def fill(sequence: TokenSequence, prefix: Prefix, length: int) -> None:
     with model.db.transaction():
         sequence._append(prefix.ids[begin:length])
         for spec in states(model.program):
+            if spec.source not in prefix.states:
+                raise UserError(f"the state {spec.source} is not among what eager PyTorch's cache holds")
             names = [c.name for c in spec.columns]
             number, position = (names.index(key) for key in state_keys(spec))
             for start in range(begin, length, _POSITIONS):

@@ -37,7 +37,7 @@ def measure(folder: Path, program: Path, out: Path) -> dict[str, Any]:
 
     Raises
     ------
-    RuntimeError
+    UserError
         If the process fails.
     """
     from irsql.frontend.checkpoint import Checkpoint

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from irsql.runtime.errors import UserError
+
 
 def peak_bytes() -> int:
     """Most memory that this process has had.
@@ -35,13 +37,13 @@ def call(module: str, *arguments: object) -> dict[str, Any]:
 
     Raises
     ------
-    RuntimeError
+    UserError
         If the process fails.
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{module} failed with exit code {done.returncode}")
+        raise UserError(f"{module} failed with exit code {done.returncode}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -84,7 +86,7 @@ def measure(database: Path, program: Path, prompt: Sequence[int], threads: int |
 
     Raises
     ------
-    RuntimeError
+    UserError
         If the process fails.
     """
     text = ",".join(map(str, prompt))

@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 
 from irsql.runtime.errors import UserError
+from irsql.targets.errors import EngineError
 from irsql.tools.bench import process
 from irsql.tools.bench.contender import Contender, Measured, Prefix, logit_error
 from irsql.tools.bench.engine import Engine
@@ -133,7 +134,13 @@ def run(reference: Engine, others: Sequence[Contender], prefix: Prefix, plan: Pl
             if result.wrong:
                 continue  # what gives other results is not compared
             progress(f"round {number + 1} of {plan.rounds}: {result.name}")
-            found = contender.visit(prefix, plan.contexts, plan.steps)
+            try:
+                found = contender.visit(prefix, plan.contexts, plan.steps)
+            except (EngineError, UserError) as error:
+                if contender is reference:
+                    raise
+                result.wrong = f"it fails: {error}"
+                continue
             result.statements = contender.statements
             ids = ids or {context: measured.ids for context, measured in found.items()}
             _keep(result, found, prefix)

@@ -13,6 +13,8 @@ import pytest
 
 from irsql.compile import pipeline
 from irsql.ir.pipeline import parse_pipeline
+from irsql.runtime.errors import UserError
+from irsql.targets.errors import EngineError
 from irsql.targets.profile import Operator, Profile
 from irsql.targets.program import Column, Function, Program, Statement, Stored, TableSpec
 from irsql.tools import cli
@@ -173,12 +175,15 @@ def test_what_is_wrong_is_not_compared(work: Path, monkeypatch: pytest.MonkeyPat
             return {c: attrs.evolve(m, logits=m.logits * np.float32(1.001)) for c, m in found.items()}
         if self.name == "without tile-storage":
             return {c: attrs.evolve(m, ids=[*m.ids[:-1], m.ids[-1] + 1]) for c, m in found.items()}
+        if self.name == "without canonicalise":
+            raise EngineError("out of memory")
         return found
 
     monkeypatch.setattr(engine.Engine, "visit", visit)
-    assert bench("tiny", *SMALL, "--work-dir", work, *FEW) == 1
+    assert bench("tiny", *SMALL, "--work-dir", work, *FEW, "--without", "canonicalise") == 1
     out = capsys.readouterr().out
     assert "WRONG: without merge-contractions: its logits at context 6 are off by 1.0e-03, more than 1e-04" in out
+    assert "WRONG: without canonicalise: it fails: out of memory" in out
     assert "WRONG: without tile-storage: its token 2 after context 6 is not that of the whole pipeline" in out
 
 
@@ -209,6 +214,11 @@ def test_eager_goes_on_from_a_prefix_as_it_computed_it(work: Path) -> None:
     for context in (5, 150):
         assert logit_error(measured[context].logits, prefix.logits[context]) < 1e-6
         assert len(measured[context].ids) == 3
+
+
+def test_a_process_that_fails_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"irsql\.tools\.bench\.process failed with exit code 1"):
+        process.measure(tmp_path / "none.db", tmp_path / "none.json", [1], None)
 
 
 def test_compile_needs_no_weights() -> None:
