@@ -37,8 +37,8 @@ docs: $(VENV)/installed-dev ## the documentation site, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "the site is in site/: $(BIN)/python -m http.server -d site"
 
-bench: $(VENV)/installed-dev ## speed of loading, prefill and decode
-	$(BIN)/python -m irsql.tools.bench $(ARGS)
+bench: $(VENV)/installed-dev ## speed of a Llama-3.2-1B shape of 8 layers; ARGS="--ablation --peers" compares
+	$(BIN)/irsql bench llama-3.2-1b --layers 8 $(ARGS)
 
 fuzz: $(VENV)/installed-dev ## the long randomised tests of a base SEED; GRAPH=N runs one random graph alone
 ifdef GRAPH

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import irsql
-from irsql.tools import calibrate_command, sequences_command
+from irsql.tools import calibrate_command, measure_commands, sequences_command
 from irsql.tools.options import (
     Capture,
     CaptureOption,
@@ -57,6 +57,8 @@ app = typer.Typer(
 
 
 app.add_typer(sequences_command.app, name="sequences")
+app.command()(measure_commands.bench)
+app.command()(measure_commands.profile)
 
 
 @app.callback()
@@ -184,7 +186,7 @@ def load(
     api.check_target(target)
     loading.check_free(output, force)
     checkpoint = Checkpoint.open(folder)
-    _plug_in(plugin)
+    plug_in(plugin)
     with _options(context).build() as instruments:
         program = api.compile_folder(folder, capture.value, instruments, pass_pipeline, target)
     loading.load(program, checkpoint, output, force=force, progress=progress)
@@ -215,7 +217,7 @@ def compile_(
     """
     from irsql.tools.compile_command import write_scripts
 
-    _plug_in(plugin)
+    plug_in(plugin)
     write_scripts(model, output, _options(context), target=target, capture=capture.value, prompt=prompt,
                   prompt_ids=None if prompt_ids is None else ids(prompt_ids), max_new_tokens=max_new_tokens,
                   settings={"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
@@ -260,6 +262,9 @@ def view(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page; by default DUMPDIR.html.")
     ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What irsql profile --json printed: the page shows it too.")
+    ] = None,
     plugin: Plugin = None,
 ) -> None:
     """Write a dump as one HTML page: stages side by side, passes, and what became of every op.
@@ -272,10 +277,10 @@ def view(
     """
     from irsql.tools.view import page
 
-    _plug_in(plugin)
+    plug_in(plugin)
     folder = dump.resolve()
     path = folder.with_name(folder.name + ".html") if output is None else output
-    for note in page.write(dump, path):
+    for note in page.write(dump, path, profile):
         print(f"irsql: {note}", file=sys.stderr)
     print(path)
 
@@ -364,7 +369,8 @@ def _options(context: typer.Context) -> InstrumentOptions:
     return context.obj if isinstance(context.obj, InstrumentOptions) else InstrumentOptions()
 
 
-def _plug_in(plugins: Sequence[str] | None) -> None:
+def plug_in(plugins: Sequence[str] | None) -> None:
+    """Load passes of the user's own."""
     from irsql.ir import pass_registry
 
     for plugin in plugins or ():

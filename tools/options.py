@@ -18,6 +18,14 @@ class Capture(StrEnum):
     aten = "aten"
 
 
+class Grouping(StrEnum):
+    """What is a row of a profile."""
+
+    module = "module"
+    layer = "layer"
+    statement = "statement"
+
+
 ModelArg = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A Hugging Face folder, or a database `irsql load` wrote.")
 ]

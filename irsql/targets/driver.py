@@ -7,6 +7,7 @@ Whoever uses one knows no engine by name.
 from __future__ import annotations
 
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from irsql.targets.control import Control
 from irsql.targets.errors import EngineError
+from irsql.targets.profile import Profile
 from irsql.targets.program import Column, TableSpec
 
 HEAD = 4096
@@ -85,6 +87,8 @@ class Driver(ABC):
         Connections that can write into one database at the same time.
     beside
         Endings of the files that the engine keeps beside a database.
+    parallel
+        Whether a statement can run on several threads.
     closed
         Whether the connection has been closed.
     """
@@ -94,6 +98,7 @@ class Driver(ABC):
     control: ClassVar[Control]
     writers: ClassVar[int] = 1
     beside: ClassVar[tuple[str, ...]] = ()
+    parallel: ClassVar[bool] = True
     closed: bool
     _within: bool
 
@@ -186,6 +191,12 @@ class Driver(ABC):
         EngineError
             If the engine refuses it.
         """
+
+    def profile(self, statement: Any, parameters: Sequence[Any] | None = None) -> Profile:
+        """Run a statement, and give what the engine knows about that; here no more than how long it took."""
+        begin = time.perf_counter()
+        self.execute(statement, parameters)
+        return Profile(time.perf_counter() - begin)
 
     @abstractmethod
     def rows(self, statement: Any, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:

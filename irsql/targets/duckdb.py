@@ -8,6 +8,7 @@ the float codecs save about a tenth of the bytes and make a scan four times as s
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,9 +17,11 @@ from typing import Any, Self, TypeAlias
 import duckdb
 import pyarrow as pa
 
+from irsql.targets import duckdb_profile
 from irsql.targets.control import Control
 from irsql.targets.driver import Driver, file_name, literal, quoted
 from irsql.targets.errors import EngineError
+from irsql.targets.profile import Profile
 from irsql.targets.program import TableSpec
 
 STORAGE_VERSION = "v1.5.0"
@@ -161,6 +164,20 @@ class DuckDB(Driver):
             If the engine refuses it.
         """
         self._run(statement, parameters)
+
+    def profile(self, statement: Prepared, parameters: Sequence[Any] | None = None) -> Profile:
+        """Run a statement, and give its plan with the time, the rows and the scanned rows of each operator."""
+        self.execute(set_sql("enable_profiling", "no_output"))
+        self.execute(set_sql("profiling_coverage", "ALL"))
+        try:
+            begin = time.perf_counter()
+            self.execute(statement, parameters)
+            seconds = time.perf_counter() - begin
+            with _errors():
+                text = self._connection.get_profiling_information(format="json")
+        finally:
+            self._connection.disable_profiling()
+        return duckdb_profile.read(text, seconds)
 
     def rows(self, statement: Prepared, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """Run a query and give its rows."""

@@ -134,6 +134,8 @@ class FunctionEmitter:
         for i, v in enumerate(end.values):
             t = rel(v)
             if not t.partial:
+                if v not in self.tables:
+                    raise IRError(f"result {i} of {self.func.sym_name} is no table: materialise makes it one", end)
                 label = str(self.func.outputs[i]) if i < len(self.func.outputs) else f"out{i}"
                 outputs.append(spec(self.tables[v].name, label, t))
         ranges: dict[str, tuple[int, int]] = {}

@@ -52,11 +52,13 @@ def size(spec: TableSpec) -> Size:
             rows *= extent
         else:
             symbols.append(extent)
-    width = 8 * len(spec.keys)
-    for column in spec.values:
-        element, length = split_type(column.type)
-        width += _BYTES[element] * max(length, 1)
-    return Size(rows, tuple(symbols), width)
+    return Size(rows, tuple(symbols), sum(widths(spec).values()))
+
+
+def widths(spec: TableSpec) -> dict[str, int]:
+    """Bytes of each column in a row, without what the engine adds."""
+    types = ((c.name, *split_type(c.type)) for c in spec.columns)
+    return {name: _BYTES[element] * max(length, 1) for name, element, length in types}
 
 
 def layer_of(scope: str) -> str:

@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ import pyarrow as pa
 from irsql.targets.control import STATE
 from irsql.targets.driver import Driver, as_stored, file_name, quoted
 from irsql.targets.errors import EngineError
+from irsql.targets.profile import Operator, Profile
 from irsql.targets.program import Column, TableSpec
 from irsql.targets.sqlite_control import SQLiteControl
 from irsql.targets.tables import NUMPY_TYPES
@@ -53,6 +55,7 @@ class SQLite(Driver):
     name, title = "sqlite", "SQLite"
     control = SQLiteControl("sqlite", emptied=True)
     beside = ("-journal", "-wal", "-shm")
+    parallel = False
 
     def __init__(
         self,
@@ -166,6 +169,13 @@ class SQLite(Driver):
         with _errors():
             self._connection.execute(statement, parameters or ())
 
+    def profile(self, statement: str, parameters: Sequence[Any] | None = None) -> Profile:
+        """Run a statement, and give its plan (``EXPLAIN QUERY PLAN``): the engine does not time its parts."""
+        found = self.rows(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        begin = time.perf_counter()
+        self.execute(statement, parameters)
+        return Profile(time.perf_counter() - begin, None, _plan(found, 0))
+
     def rows(self, statement: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """Run a query and give its rows."""
         with _errors():
@@ -198,6 +208,16 @@ class SQLite(Driver):
         with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute(self.control.rollback)
+
+
+def _plan(rows: Sequence[tuple[Any, ...]], parent: int) -> tuple[Operator, ...]:
+    """The operators of a query plan below one of them: rows of its number, its parent's, nothing, and a text."""
+    out = []
+    for number, above, _, text in rows:
+        if above == parent:
+            kind, _, detail = text.partition(" ")
+            out.append(Operator(kind, detail, inputs=_plan(rows, number)))
+    return tuple(out)
 
 
 def _look_for_signals() -> int:

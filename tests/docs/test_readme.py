@@ -66,7 +66,8 @@ def test_the_example_file_runs() -> None:
 def test_the_commands_and_their_flags_exist() -> None:
     lines = code(section("From the command line"), "").splitlines()
     found = {line.split()[1] for line in lines if line.startswith("irsql ")}
-    assert found == {"generate", "load", "sequences", "chat", "encode", "explain", "compile", "view"}
+    assert found == {"bench", "chat", "compile", "encode", "explain", "generate", "load", "profile", "sequences",
+                     "view"}  # fmt: skip
     for command in sorted(found):
         for line in lines:
             if line.startswith(f"irsql {command}"):

@@ -1,13 +1,17 @@
-"""Time and memory of compiling the Llama-3-8B configuration to SQL, without its weights."""
+"""Time and memory of compiling the Llama-3-8B configuration to SQL, without its weights.
+
+Run as ``python -m irsql.tools.bench.compilation``.
+"""
 
 from __future__ import annotations
 
-import resource
+import json
 import sys
 import time
 from typing import Any
 
 from irsql.compile import compile_module, import_model
+from irsql.tools.bench.process import peak_bytes
 
 LLAMA_3_8B = {
     "architectures": ["LlamaForCausalLM"], "vocab_size": 128_256, "hidden_size": 4096, "intermediate_size": 14_336,
@@ -37,7 +41,9 @@ def measure(**changes: Any) -> dict[str, Any]:
     captured = time.perf_counter()
     program = compile_module(module, meta=meta).program
     done = time.perf_counter()
-    # Linux counts in KiB, macOS in bytes.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"capture_s": captured - start, "compile_s": done - captured, "peak_rss_bytes": peak,
+    return {"capture_s": captured - start, "compile_s": done - captured, "peak_rss_bytes": peak_bytes(),
             "statements": len(program.functions["decode"].statements)}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(measure(), indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""How much work a Llama's steps are: multiply-adds from its shape, statements from its program.
+"""How much work a Llama's steps are: multiply-adds from its shape.
 
 Counted are the products that a step cannot do without: every weight matrix once a token, Q·K and P·V over the positions
 that a query sees. Norms, softmax, the rotary embedding and the lookup of an embedding count nothing.
@@ -6,13 +6,7 @@ that a query sees. Norms, softmax, the rotary embedding and the lookup of an emb
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-
-from irsql.targets.program import Function
 from irsql.tools.bench.synthetic import Shape
-
-_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)(?:\.|$)")
 
 
 def body_macs(shape: Shape) -> int:
@@ -40,19 +34,3 @@ def step_macs(shape: Shape, first: int, count: int = 1) -> tuple[int, int]:
     """
     return count * body_macs(shape) + attention_macs(shape, first, count), head_macs(shape)
 
-
-def layer_of(scope: str) -> int | None:
-    """Number of the layer that a scope lies in, if any."""
-    found = _LAYER.search(scope)
-    return int(found[1]) if found else None
-
-
-def statements_per_layer(function: Function) -> dict[int, int]:
-    """Statements of a function by layer."""
-    layers = (layer_of(s.scope) for s in function.statements)
-    return dict(sorted(Counter(n for n in layers if n is not None).items()))
-
-
-def part_of(scope: str) -> str:
-    """The scope without the number of its layer, so that equal parts of all layers go together."""
-    return _LAYER.sub(".layers.N.", scope).strip(".") or "(no module)"

@@ -1,65 +1,53 @@
-"""Speed and memory of loading: a process of its own compiles and loads, as ``irsql load`` does.
+"""Speed and memory of loading: a process of its own loads a compiled program, as ``irsql load`` does.
 
-Run as ``python -m irsql.tools.bench.load FOLDER OUT``, it prints one JSON object; :func:`measure` runs it so and adds
-what the operating system says of the process.
+Run as ``python -m irsql.tools.bench.load FOLDER PROGRAM OUT``, it prints one JSON object; :func:`measure` runs it so.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes a unit of ``ru_maxrss``."""
+from irsql.tools.bench.process import call, peak_bytes
 
 
-def run(folder: Path, out: Path) -> dict[str, float]:
-    """Compile and load in this process, and give the seconds of each."""
-    from irsql.compile import compile_model
+def run(folder: Path, program: Path, out: Path) -> dict[str, float]:
+    """Load in this process, and give the seconds."""
     from irsql.frontend.checkpoint import Checkpoint
     from irsql.runtime.load import load
+    from irsql.targets.program import Program
 
+    compiled = Program.from_json(program.read_text(encoding="utf-8"))
     begin = time.perf_counter()
-    program = compile_model(folder).program
-    compiled = time.perf_counter()
-    load(program, Checkpoint.open(folder), out, force=True)
-    return {"compile_s": compiled - begin, "load_s": time.perf_counter() - compiled}
+    load(compiled, Checkpoint.open(folder), out, force=True)
+    return {"load_s": time.perf_counter() - begin, "peak_rss_bytes": peak_bytes()}
 
 
-def measure(folder: Path, out: Path) -> dict[str, Any]:
+def measure(folder: Path, program: Path, out: Path) -> dict[str, Any]:
     """Load a checkpoint folder in a new process.
 
     Returns
     -------
     dict
-        ``compile_s``, ``load_s``; ``source_bytes``, ``largest_bytes`` (of a tensor, as stored), ``database_bytes``,
-        ``peak_rss_bytes`` of the process, torch and transformers included.
+        ``load_s``; ``source_bytes``, ``largest_bytes`` (of a tensor, as stored), ``database_bytes``,
+        ``peak_rss_bytes`` of the process.
 
     Raises
     ------
-    RuntimeError
+    UserError
         If the process fails.
     """
     from irsql.frontend.checkpoint import Checkpoint
 
     tensors = Checkpoint.open(folder).tensors.values()
-    command = [sys.executable, "-m", "irsql.tools.bench.load", str(folder), str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        printed = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"loading {folder} failed with exit code {process.returncode}")
-    return json.loads(printed) | {
+    found = call("irsql.tools.bench.load", folder, program, out)
+    return found | {
         "source_bytes": sum(t.nbytes for t in tensors), "largest_bytes": max(t.nbytes for t in tensors),
-        "database_bytes": out.stat().st_size, "peak_rss_bytes": usage.ru_maxrss * RSS_UNIT}
+        "database_bytes": out.stat().st_size}  # fmt: skip
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(run(Path(sys.argv[1]), Path(sys.argv[2]))))
+    sys.stdout.write(json.dumps(run(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))))

@@ -20,30 +20,31 @@ from irsql.ir.location import Location
 from irsql.ir.passes import Remark
 from irsql.ir.printer import location_text
 from irsql.ir.target import target_of
-from irsql.tools.view import difference, stages, statements, text
+from irsql.targets.base import emit_sql
+from irsql.tools.view import difference, flame, stages, statements, text
 from irsql.tools.view.dump import Dump, PassRow, open_dump
 
-SCRIPTS = ("blocks.js", "list.js", "columns.js", "passes.js", "details.js", "search.js", "main.js")
+SCRIPTS = ("blocks.js", "list.js", "columns.js", "passes.js", "details.js", "search.js", "flame.js", "main.js")
 """In order: each uses those before it."""
 
 
-def write(folder: Path, output: Path) -> list[str]:
-    """Write the page of a dump; give what is worth telling about the dump.
+def write(folder: Path, output: Path, profile: Path | None = None) -> list[str]:
+    """Write the page of a dump, and of a profile of what it became; give what is worth telling about the dump.
 
     Raises
     ------
     UserError
-        If the folder is no dump, or a broken one.
+        If the folder is no dump, or a broken one, or the profile is of something else.
     """
     dump = open_dump(folder)
-    page, notes = render(dump)
+    page, notes = render(dump, None if profile is None else flame.read(profile))
     write_text(output, page)
     return notes
 
 
-def render(dump: Dump) -> tuple[str, list[str]]:
+def render(dump: Dump, profile: dict[str, Any] | None = None) -> tuple[str, list[str]]:
     """The page, and sentences about what it cannot show."""
-    maker = _Maker(dump)
+    maker = _Maker(dump, profile)
     blocks = list(maker.blocks())
     assets = files("irsql") / "data" / "view"
     script = "\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -69,6 +70,7 @@ def _pack(content: Any) -> str:
 @attrs.define
 class _Maker:
     dump: Dump
+    profile: dict[str, Any] | None = None
     notes: list[str] = attrs.field(factory=list)
     _titles: list[dict[str, Any]] = attrs.field(factory=list)
     _columns: list[dict[str, stages.Column]] = attrs.field(factory=list)
@@ -86,11 +88,14 @@ class _Maker:
         head = {
             "title": self.dump.folder.resolve().name, "target": self._target, "notes": self.notes,
             "columns": self._titles, "unfinished": self.dump.unfinished,
+            "profiled": self.profile is not None,
             "functions": [{"name": name, "rows": [len(c[name].rows) if name in c else 0 for c in self._columns]}
                           for name in names],
             "passes": [self._pass(row, changes.get(row.n, {})) for row in self.dump.rows],
         }  # fmt: skip
         yield "head", _pack(head)
+        if self.profile is not None:
+            yield "profile", _pack(self.profile | {"boxes": flame.boxes(self.profile)})
         for i, (rows, texts) in enumerate(functions.values()):
             yield f"function-{i}", _pack(rows)
             for j, column in enumerate(texts):
@@ -109,6 +114,8 @@ class _Maker:
             if stage == "sql":
                 target = target_of(module)
                 self._target = f"{target.name} {target.version}" if target else ""
+                if self.profile is not None:
+                    flame.check(self.profile, emit_sql(module))
                 try:
                     self._columns.append(statements.columns(module))
                 except IRError as error:

@@ -22,6 +22,8 @@ class View {
     this.passes = new Passes(head, { open: (n) => this.open(n === this.pass ? -1 : n) });
     this.change = new Change({ close: () => this.open(-1), text: (title, text) => this.details.plain(title, text) });
     this.details = new Details(head, { choose: (column, row) => this.go(column, row), close: () => this.release() });
+    this.flame = new Flame({ close: () => this.time(false), statement: (found) => this.timed(found) });
+    document.getElementById("show-flame").hidden = !head.profiled;
     this.search = new Search({ found: (hits) => this.found(hits), go: (column, row) => this.look(column, row) });
     this.tabs();
     this.buttons();
@@ -140,6 +142,7 @@ class View {
 
   /** Choose a row that may be off screen or under a folded module. */
   go(column, row) {
+    this.time(false);
     this.unfold(column, row);
     if (this.chosen?.[0] !== column || this.chosen?.[1] !== row) this.choose(column, row);
     this.activate(column);
@@ -148,6 +151,7 @@ class View {
 
   /** Bring a row on screen under the cursor, without choosing it. */
   look(column, row) {
+    this.time(false);
     this.open(-1);
     this.release();
     this.unfold(column, row);
@@ -172,6 +176,7 @@ class View {
   open(n) {
     this.pass = n;
     this.passes.select(n);
+    if (n >= 0) this.time(false);
     document.getElementById("change").hidden = n < 0;
     document.getElementById("stages").hidden = n >= 0;
     if (n >= 0) {
@@ -181,6 +186,39 @@ class View {
     } else {
       this.columns.forEach((c) => c.list.show());
     }
+  }
+
+  // -- time ----------------------------------------------------------------------------------------
+  get timing() {
+    return !this.flame.root.hidden;
+  }
+
+  /** Show where the time goes instead of the stages, or the stages again. */
+  time(shown) {
+    if (shown === this.timing || (shown && !this.head.profiled)) return;
+    if (shown) {
+      this.open(-1);
+      this.flame.show();
+    } else {
+      this.flame.hide();
+    }
+    this.release();
+    document.getElementById("stages").hidden = shown;
+    document.getElementById("show-flame").setAttribute("aria-pressed", String(shown));
+    if (!shown) this.columns.forEach((c) => c.list.show());
+  }
+
+  /** Show a statement of the profile below the flames: as the stages know it, or, of none of their functions, its text. */
+  async timed({ function: name, number, sql }) {
+    const index = this.head.functions.findIndex((f) => f.name === name);
+    if (number === 0 || index < 0) {
+      this.details.plain(number ? `${name} ${number}` : "control", sql);
+      return;
+    }
+    if (index !== this.number) await this.show(index);
+    const column = this.head.columns.findIndex((c) => c.kind === "sql");
+    const row = this.data.columns[column].findIndex((r) => r[LINE] === number && r[PART] === "statement");
+    this.details.show(this.data, this.number, column, row);
   }
 
   step(by) {
@@ -197,6 +235,7 @@ class View {
   buttons() {
     const help = document.getElementById("help");
     document.getElementById("show-help").addEventListener("click", () => help.showModal());
+    document.getElementById("show-flame").addEventListener("click", () => this.time(!this.timing));
     document.getElementById("fold").addEventListener("click", () => this.foldAll());
     document.getElementById("show-passes").addEventListener("click", () =>
       this.showPasses(document.body.classList.contains("without-passes")));
@@ -214,10 +253,11 @@ class View {
       "[": () => this.step(-1),
       "]": () => this.step(1),
       f: () => this.show((this.number + 1) % this.head.functions.length),
+      t: () => this.time(!this.timing),
       z: () => this.foldAll(),
       p: () => this.showPasses(document.body.classList.contains("without-passes")),
     };
-    const inStages = this.pass < 0 && {
+    const inStages = this.pass < 0 && !this.timing && {
       ArrowDown: () => column.move(1), j: () => column.move(1),
       ArrowUp: () => column.move(-1), k: () => column.move(-1),
       ArrowLeft: () => this.activate(this.active - 1), h: () => this.activate(this.active - 1),
@@ -233,6 +273,7 @@ class View {
 
   escape() {
     if (!this.details.root.hidden) this.release();
+    else if (this.timing) this.time(false);
     else if (this.pass >= 0) this.open(-1);
     else if (this.search.input.value) this.search.clear();
     else this.light(-1, -1);
