@@ -52,6 +52,7 @@ class SQLite(Driver):
 
     name, title = "sqlite", "SQLite"
     control = SQLiteControl("sqlite", emptied=True)
+    shares_state = True
     beside = ("-journal", "-wal", "-shm")
 
     def __init__(
