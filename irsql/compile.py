@@ -45,7 +45,7 @@ SQL = "convert-rel-to-sql,inline-ctes,materialise"
 
 
 def pipeline(layout: str = "", target: str = DEFAULT_TARGET) -> str:
-    """The default pipeline of a target as text; ``layout`` are further options of ``select-layout``.
+    """The default pipeline of a target as text; ``layout`` are options of ``select-layout`` that win.
 
     Raises
     ------
@@ -55,7 +55,9 @@ def pipeline(layout: str = "", target: str = DEFAULT_TARGET) -> str:
     passes = ",".join((TIR, REL, SQL)).split(",")
     options = dict(backend(target).passes)
     if layout:
-        options["select-layout"] = " ".join(filter(None, (options.get("select-layout"), layout)))
+        given = {option.partition("=")[0] for option in layout.split()}
+        others = [o for o in options.get("select-layout", "").split() if o.partition("=")[0] not in given]
+        options["select-layout"] = " ".join((*others, layout))
     unknown = ", ".join(name for name in options if name not in passes)
     if unknown:
         raise IRError(f"the target {target!r} has options for passes that the default pipeline does not run: {unknown}")

@@ -213,18 +213,18 @@ class Model:
         """A new sequence; see :meth:`sequence`. With ``shares`` it sees the rows of another before a position."""
         if shares is None:
             return self.add_all([(settings, max_length)])[0]
-        number = self.next_number()
         limit = self.context if max_length is None else min(max_length, self.context)
-        with self.db.transaction():
+        with self.db.transaction():  # with the number, which another process may take too
+            number = self.next_number()
             rows.create(self.db, number, [(settings, limit)])
             self.forks.fork(shares[0].number, number, shares[1])
         return self._hold(TokenSequence(self, number, [], 0, 0, limit, settings))
 
     def add_all(self, new: Sequence[tuple[Settings, int | None]]) -> list[TokenSequence]:
         """New sequences, each with its settings and its most tokens; see :meth:`sequence`."""
-        first = self.next_number()
         limited = [(s, self.context if most is None else min(most, self.context)) for s, most in new]
         with self.db.transaction():
+            first = self.next_number()
             rows.create(self.db, first, limited)
             self.forks.add(range(first, first + len(limited)))
         return [self._hold(TokenSequence(self, first + n, [], 0, 0, most, s)) for n, (s, most) in enumerate(limited)]
@@ -380,7 +380,6 @@ class Model:
 
         ``upto`` says before which position to stop; without it all that waits is run.
         """
-        self._select(sequences)
         ends = upto or {s: len(s.ids) for s in sequences}
         function = self._function(ends) if run else self._fresh[sequences[0].number][1]
         sampler = self.program.functions[sampler_for(s.settings for s in sequences)] if draw else None
@@ -388,9 +387,9 @@ class Model:
         by_number: dict[int, int] = {}
         # Forgotten until the step has ended: whatever breaks it off, the next one starts from what the database holds.
         fresh, self._fresh = self._fresh, {}
-        selected, self._selected = self._selected or set(), None
         with changing(sequences):
             with self.db.transaction():
+                selected = self._select(sequences)
                 for s, end in (upto or {}).items():
                     self.db.execute(self.db.control.update_sequence(("run_to",)), [end, s.number])
                 for statement in self._plan(function, run, sampler):
@@ -430,19 +429,17 @@ class Model:
             self._plans[key] = [self.db.prepare(text) for text in texts]
         return self._plans[key]
 
-    def _select(self, sequences: Sequence[TokenSequence]) -> None:
-        """Let exactly these sequences take part in the next step."""
+    def _select(self, sequences: Sequence[TokenSequence]) -> set[int]:
+        """Let exactly these sequences take part in the step; what is selected is forgotten until it has ended."""
         wanted = {s.number for s in sequences}
-        if wanted == self._selected:
-            return
-        c, before = self.db.control, self._selected
-        self._selected = None
-        with self.db.transaction():
+        # Another process may have selected its own since.
+        before, self._selected = None if self.db.shares_state else self._selected, None
+        if wanted != before:
             if before is None:
-                self.db.execute(c.idle_all())
+                self.db.execute(self.db.control.idle_all())
             for number in (before or set()) ^ wanted:
-                self.db.execute(c.update_sequence(("live",)), [number in wanted, number])
-        self._selected = wanted
+                self.db.execute(self.db.control.update_sequence(("live",)), [number in wanted, number])
+        return wanted
 
     def _open_state(self, state: str) -> None:
         db, c = self.db, self.db.control

@@ -85,6 +85,8 @@ class Driver(ABC):
         Writes control statements in its dialect.
     writers
         Connections that can write into one database at the same time.
+    shares_state
+        Whether other processes may write the same state between two transactions.
     beside
         Endings of the files that the engine keeps beside a database.
     parallel
@@ -97,6 +99,7 @@ class Driver(ABC):
     title: ClassVar[str]
     control: ClassVar[Control]
     writers: ClassVar[int] = 1
+    shares_state: ClassVar[bool] = False
     beside: ClassVar[tuple[str, ...]] = ()
     parallel: ClassVar[bool] = True
     closed: bool

@@ -54,6 +54,7 @@ class SQLite(Driver):
 
     name, title = "sqlite", "SQLite"
     control = SQLiteControl("sqlite", emptied=True)
+    shares_state = True
     beside = ("-journal", "-wal", "-shm")
     parallel = False
 

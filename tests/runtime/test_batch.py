@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ from irsql.runtime.errors import UserError
 from irsql.runtime.generate import generate
 from irsql.runtime.session import Model
 from irsql.runtime.settings import Settings
-from irsql.targets.duckdb import DuckDB
+from irsql.targets.base import driver_of
+from tests.models.targets import TARGETS
 from tests.runtime import toy
 
 PROMPTS = [[5], [7, 8, 9], [1, 2], [30, 31, 32, 33, 34, 35, 36], [4, 4], [99], [7, 8, 9, 10], [2], [250, 1], [3, 3, 3]]
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.database(tmp_path_factory.mktemp("model"))
+@pytest.fixture(scope="module", params=TARGETS)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.database(tmp_path_factory.mktemp("model"), target=request.param)
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 64])
@@ -119,14 +121,20 @@ def test_sequences_begin_when_they_are_run(loaded: Path, tmp_path: Path) -> None
 def test_many_sequences_are_made_and_removed_by_as_many_statements_as_one(
     loaded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count, run = 0, DuckDB._run
+    count, driver = 0, driver_of(loaded)
 
-    def counted(*args: Any) -> Any:
-        nonlocal count
-        count += 1
-        return run(*args)
+    def counted(name: str) -> Callable[..., Any]:
+        run = getattr(driver, name)
 
-    monkeypatch.setattr(DuckDB, "_run", counted)
+        def counting(*args: Any) -> Any:
+            nonlocal count
+            count += 1
+            return run(*args)
+
+        return counting
+
+    for name in ("execute", "rows", "insert"):
+        monkeypatch.setattr(driver, name, counted(name))
     with Model.open(loaded) as model:
         counts: list[tuple[int, int]] = []
         for many in (1, 50):

@@ -15,7 +15,7 @@ from irsql.runtime.errors import UserError
 from irsql.runtime.session import Model
 from irsql.runtime.tokens import TextStream
 from irsql.targets.control import META
-from irsql.targets.duckdb import DuckDB
+from tests.models.targets import TARGETS
 from tests.runtime import toy
 from tests.runtime.test_session import Interrupting
 
@@ -26,12 +26,12 @@ SHORT = (
 """The toy's context has 64 tokens."""
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=TARGETS)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     (folder / "toy").mkdir()
     (folder / "toy" / "tokenizer_config.json").write_text(json.dumps({"chat_template": SHORT}))
-    return toy.database(folder)
+    return toy.database(folder, target=request.param)
 
 
 def answer(chat: Chat, text: str, count: int = 3) -> list[int]:
@@ -150,7 +150,7 @@ def test_wherever_a_message_is_interrupted_the_chat_goes_on(
                 answer(chat, "a", 2)
             before = chat.messages
             with monkeypatch.context() as patch:
-                interrupting = Interrupting(patch, n, (DuckDB.control.commit, META))
+                interrupting = Interrupting(patch, type(model.db), n, (model.db.control.commit, META))
                 try:
                     answer(chat, "b", 2)
                 except KeyboardInterrupt:

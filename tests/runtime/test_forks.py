@@ -12,21 +12,22 @@ from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model
 from irsql.runtime.settings import Settings
+from tests.models.targets import TARGETS
 from tests.runtime import toy
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.database(tmp_path_factory.mktemp("model"))
+@pytest.fixture(scope="module", params=TARGETS)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.database(tmp_path_factory.mktemp("model"), target=request.param)
 
 
 def rows(model: Model) -> list[tuple[int, int]]:
     """Segment and position of every row of the state."""
-    return model.db.rows('SELECT "b", "t" FROM "state"."state_kv" ORDER BY ALL')
+    return model.db.rows('SELECT "b", "t" FROM "state"."state_kv" ORDER BY 1, 2')
 
 
 def lineage(model: Model) -> list[tuple[int, ...]]:
-    return model.db.rows('SELECT * FROM "state"."irsql_segment" ORDER BY ALL')
+    return model.db.rows('SELECT * FROM "state"."irsql_segment" ORDER BY 1, 2')
 
 
 def started(model: Model, prompt: list[int], steps: int = 0) -> TokenSequence:

@@ -12,17 +12,18 @@ import pytest
 from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model
+from tests.models.targets import TARGETS
 from tests.runtime import toy
 from tests.runtime.test_chat import SHORT
 from tests.tools.test_cli import run
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=TARGETS)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     (folder / "toy").mkdir()
     (folder / "toy" / "tokenizer_config.json").write_text(json.dumps({"chat_template": SHORT}))
-    return toy.database(folder)
+    return toy.database(folder, target=request.param)
 
 
 def ids_of(text: str) -> list[int]:

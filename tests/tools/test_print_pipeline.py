@@ -39,6 +39,7 @@ def test_what_a_target_wants_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("irsql.compile.backend", base.backend)
     assert "prune-columns,cse,dce,select-layout{form=wide},apply-layout" in pipeline(target="mine")
     assert "select-layout{form=wide sum-columns=8}" in pipeline("sum-columns=8", "mine")
+    assert "select-layout{sum-columns=8 form=scalar}" in pipeline("sum-columns=8 form=scalar", "mine")
     wide["fly"] = "high=true"
     with pytest.raises(IRError, match="'mine' has options for passes that the default pipeline does not run: fly"):
         pipeline(target="mine")
