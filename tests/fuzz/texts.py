@@ -56,7 +56,7 @@ def damage_text(rng: random.Random, text: str) -> str:
                 tokens[at] = rng.choice([t for t in tokens if _class(t) == _class(tokens[at])])
             case _:
                 tokens[at] = rng.choice(STRANGE)
-        tokens = tokens or [" "]
+        tokens = [t for t in tokens if t] or [" "]  # something strange may be nothing at all
     return "".join(tokens)
 
 
