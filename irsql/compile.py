@@ -26,6 +26,7 @@ from irsql.ir.interp import Interpreter
 from irsql.ir.pipeline import PassManager, parse_pipeline
 from irsql.ir.printer import print_op
 from irsql.ir.target import attach
+from irsql.predictions import Predictions
 from irsql.relations import content_name
 from irsql.targets.base import DEFAULT_TARGET, Backend, backend, emit_program, runnable
 from irsql.targets.calibration import calibrated
@@ -244,12 +245,13 @@ def compile_module(module: Module, target: str = DEFAULT_TARGET, *, weights: Map
         after their content, for :class:`irsql.relations.Relations`.
     """
     to = backend(target)
-    loader = _LoadSteps(weights)
-    stages = lower(module, to, [*instruments, loader], pipeline_text, keep_text)
+    loader, predictions = _LoadSteps(weights), Predictions()
+    stages = lower(module, to, [*instruments, loader, predictions], pipeline_text, keep_text)
     name_of: Callable[[Stored], str] | None = None
     if identity is not None:
         name_of = partial(content_name, constants=lambda name: loader.constants[name].content(), identity=identity)
-    program = emit_program(module, to, loader.steps, loader.constants, dict(meta or {}), name_of)
+    facts = {**(meta or {}), "predictions": predictions.found}
+    program = emit_program(module, to, loader.steps, loader.constants, facts, name_of)
     return Compilation(module, program, stages)
 
 

@@ -166,7 +166,7 @@ def as_json(program: Program, name: str) -> str:
 
     function = function_of(program, name)
     return json.dumps({
-        "target": program.target, "function": name, "meta": {k: v for k, v in program.meta.items() if k != "shapes"},
+        "target": program.target, "function": name, "meta": {k: v for k, v in program.meta.items() if k not in ("shapes", "predictions")},
         "stored": [table(s.table) for s in program.stored], "states": [table(s) for s in function.states],
         "layers": [{"path": layer.path, "statements": [
             {"number": s.number, "scope": s.statement.scope, "kind": s.statement.kind, "writes": s.statement.table,

@@ -78,6 +78,8 @@ def profile(
     by: Annotated[Grouping, typer.Option(help="A row for each module, with all layers together, layer, or statement.")]
         = Grouping.module,
     layer: Annotated[str | None, typer.Option(metavar="PATH", help="Show only this layer or module.")] = None,
+    layout_report: Annotated[bool, typer.Option("--layout-report", help="Show predicted beside measured time of every "
+                                                                        "contraction.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as irsql view --profile takes it.")] = False,
     target: ModelTargetOption = None, capture: CaptureOption = Capture.fused, threads: Threads = None,
 ) -> None:  # fmt: skip
@@ -90,11 +92,13 @@ def profile(
       irsql view dump --profile profile.json
     """
     from irsql.tools import cli
-    from irsql.tools.profile import command
+    from irsql.tools.profile import command, layouts
 
     with cli.open_model(context, model, target=target, capture=capture, threads=threads) as opened:
         found = command.profile(opened, function=function, context=tokens, steps=steps)
-    if as_json:
+    if layout_report:
+        layouts.show(opened.program, found)
+    elif as_json:
         print(json.dumps(found.as_json(), ensure_ascii=False))
     else:
         command.show(found, by.value, layer)

@@ -91,6 +91,8 @@ def clean(gm: torch.fx.GraphModule) -> torch.fx.GraphModule:
             node.target, node.args, node.kwargs = aten._to_copy.default, node.args[:1], {"dtype": node.args[1]}
         if _STORAGE_KWARGS & node.kwargs.keys():
             node.kwargs = {key: value for key, value in node.kwargs.items() if key not in _STORAGE_KWARGS}
+        if node.target is aten.select.int:
+            _index_by_tensor(node)
         if _is_noop(node):
             node.replace_all_uses_with(node.args[0])
             gm.graph.erase_node(node)
@@ -98,6 +100,15 @@ def clean(gm: torch.fx.GraphModule) -> torch.fx.GraphModule:
     gm.graph.lint()
     gm.recompile()
     return gm
+
+
+def _index_by_tensor(node: torch.fx.Node) -> None:
+    """``x[i]`` of a scalar tensor ``i`` is exported as a select at ``i.item()``: a number from data; it is a lookup."""
+    x, dim, index = node.args
+    if isinstance(index, torch.fx.Node) and index.target is aten.item.default:
+        assert isinstance(x, torch.fx.Node) and isinstance(dim, int)
+        before = dim % x.meta["val"].ndim
+        node.target, node.args = aten.index.Tensor, (x, [*[None] * before, index.args[0]])
 
 
 def is_functional(gm: torch.fx.GraphModule) -> bool:

@@ -22,6 +22,7 @@ from irsql.tools import cli
 from irsql.tools.bench import synthetic
 from irsql.tools.bench.synthetic import Shape
 from irsql.tools.profile.command import profile
+from irsql.tools.profile.layouts import entries
 from irsql.tools.profile.recorder import CONTROL, SAMPLING
 from irsql.tools.profile.summary import Line, Part, groups
 from irsql.tools.view import flame
@@ -101,6 +102,24 @@ def test_every_statement_is_there_at_its_module(loaded: Path) -> None:
     assert head.counted == (target == "duckdb")
     assert all(line.parts for line in lines)
     assert all((part.seconds is not None) == (target == "duckdb") for line in lines for part in line.parts)
+
+
+def test_the_layout_report(loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Model.open(loaded) as model:
+        found = profile(model, function="decode", context=5, steps=2)
+        rows = entries(model.program, found)
+        stored = {s.table.source for s in model.program.stored if len(s.table.extents) == 2}
+        read = [name for row in rows for name in row.storages]
+        assert stored <= {name for name in read if name in stored}, "each weight is multiplied by one statement"
+        assert len([name for name in read if name in stored]) == len(stored)
+        assert all(row.predicted > 0 and row.measured > 0 for row in rows)
+        model.program.meta["predictions"] = []
+        with pytest.raises(UserError, match="carries no predictions"):
+            entries(model.program, found)
+    assert run("profile", loaded, "--context", 5, "--layout-report") == 0
+    said = capsys.readouterr().out
+    assert "Kendall" in said
+    assert "model.layers.N.self_attn.o_proj" in said
 
 
 def test_a_prefill(loaded: Path) -> None:

@@ -23,6 +23,7 @@ from irsql.ir.core import ArgInfo, Builder, Func, Module
 from irsql.ir.instruments.base import Instrument
 from irsql.passes.rel import _cost
 from irsql.passes.rel._contraction import match
+from irsql.predictions import tile_text
 from irsql.runtime.load import fill
 from irsql.targets.base import driver
 from irsql.targets.control import MODEL
@@ -125,8 +126,7 @@ class _Watch(Instrument):
                 if found is not None:
                     self.work = _cost.work(found, found.aggregate.tile, {}, run.ctx.require_target())
                     self.form = _cost.form_of(found.aggregate.tile)
-                    t = found.aggregate.tile
-                    self.tile = f"{t.form} {t.lane}x{t.columns}x{t.segments}" if t else "scalar rows"
+                    self.tile = tile_text(found.aggregate.tile)
 
 
 @attrs.define
