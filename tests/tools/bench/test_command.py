@@ -18,7 +18,7 @@ from irsql.targets.errors import EngineError
 from irsql.targets.profile import Operator, Profile
 from irsql.targets.program import Column, Function, Program, Statement, Stored, TableSpec
 from irsql.tools import cli
-from irsql.tools.bench import counting, load, process, variants
+from irsql.tools.bench import command, counting, load, process, variants
 from irsql.tools.bench.contender import Contender, Measured, Prefix, logit_error
 from irsql.tools.bench.running import Result, ratio
 from irsql.tools.bench.source import SHAPES, Source, shape_of
@@ -185,6 +185,19 @@ def test_what_is_wrong_is_not_compared(work: Path, monkeypatch: pytest.MonkeyPat
     assert "WRONG: without merge-contractions: its logits at context 6 are off by 1.0e-03, more than 1e-04" in out
     assert "WRONG: without canonicalise: it fails: out of memory" in out
     assert "WRONG: without tile-storage: its token 2 after context 6 is not that of the whole pipeline" in out
+
+
+@pytest.mark.usefixtures("in_process")
+def test_peers_are_rows_of_the_same_run(work: Path, monkeypatch: pytest.MonkeyPatch,
+                                        capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(command, "absent_reason", lambda: "not run, for a test")
+    arguments = ("--layers", "1", "--contexts", "6", "--prompt", "4", "--repeat", "1", "--steps", "1")
+    assert bench("tiny", *arguments, "--work-dir", work, "--peers", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [r["name"] for r in result["compared"]] == [
+        "PyTorch, eager", "SQL by hand", "SQL, chunk rows merged and pivoted (c2)", "SQL, chunk rows (c1)"]
+    assert all(not r["wrong"] and r["ratio"]["6"] > 0 and r["errors"]["6"] < 1e-5 for r in result["compared"])
+    assert result["absent"] == {"llama.cpp, F32": "not run, for a test"}
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
