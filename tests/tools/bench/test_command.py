@@ -19,7 +19,7 @@ from irsql.targets.profile import Operator, Profile
 from irsql.targets.program import Column, Function, Program, Statement, Stored, TableSpec
 from irsql.tools import cli
 from irsql.tools.bench import command, counting, load, process, variants
-from irsql.tools.bench.contender import Contender, Measured, Prefix, logit_error
+from irsql.tools.bench.contender import Contender, Measured, Prefix, Stopwatch, logit_error
 from irsql.tools.bench.running import Result, ratio
 from irsql.tools.bench.source import SHAPES, Source, shape_of
 from irsql.tools.bench.synthetic import Shape
@@ -58,11 +58,16 @@ def test_the_shape_of_a_llama_is_read_from_its_configuration(tmp_path: Path) -> 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
     """Twice as slow in every round, while the machine itself slows down tenfold."""
-    first = Result("a", {8: [[1.0, 1.1, 0.9], [10.0, 10.0, 10.0], [100.0, 90.0, 110.0]]})
-    again = Result("b", {8: [[1.0, 1.0, 1.0], [10.0, 9.0, 11.0], [100.0, 100.0, 100.0]]})
-    slow = Result("c", {8: [[2.0, 2.0, 2.0], [20.0, 20.0, 20.0], [200.0, 200.0, 200.0]]})
+
+    def result(*rounds: list[float]) -> Result:
+        return Result("x", {8: [Stopwatch(seconds, [7.0] * 3) for seconds in rounds]})
+
+    first = result([1.0, 1.1, 0.9], [10.0, 10.0, 10.0], [100.0, 90.0, 110.0])
+    again = result([1.0, 1.0, 1.0], [10.0, 9.0, 11.0], [100.0, 100.0, 100.0])
+    slow = result([2.0, 2.0, 2.0], [20.0, 20.0, 20.0], [200.0, 200.0, 200.0])
     assert ratio(slow, [first, again], 8) == 2.0
     assert slow.median(8) == 20.0
+    assert slow.cpu(8) == 7.0
 
 
 def test_logit_errors() -> None:
@@ -124,7 +129,7 @@ def test_an_ablation(work: Path, target: str, capsys: pytest.CaptureFixture[str]
     assert full["statements"] > 5
     assert all(error < 1e-5 for error in full["errors"].values())
     assert set(full["seconds"]) == {"6", "300"}
-    assert len(full["seconds"]["6"]["rounds"][0]) == 2
+    assert len(full["seconds"]["6"]["rounds"][0]) == len(full["cpu_seconds"]["6"]["rounds"][0]) == 2
     assert full["processes"][0]["ttft_s"] > 0
     assert full["scanned_bytes"]["300"]["counted"] == (target == "duckdb")
     assert full["scanned_bytes"]["300"]["bytes"] > full["scanned_bytes"]["6"]["bytes"] > 4 * 64 * 512
