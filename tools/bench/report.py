@@ -9,7 +9,7 @@ import attrs
 
 from irsql.targets.explain import human
 from irsql.tools.bench import counting
-from irsql.tools.bench.running import Plan, Result, ratio
+from irsql.tools.bench.running import Plan, Result, cpu_ratio, ratio
 from irsql.tools.bench.synthetic import Shape
 from irsql.tools.bench.variants import Variant
 from irsql.tools.console import console
@@ -125,7 +125,7 @@ class Report:
         scanned = f"× {r.scanned[last][0] / self.first.scanned[last][0]:.2f}" if r.scanned else ""
         times = [f"{_time(r.median(c))} × {ratio(r, self.both, c):.2f}" for c in self.plan.contexts]
         first = self.plan.contexts[0]
-        cpu = f"× {r.cpu(first) / self.first.cpu(first):.2f}"
+        cpu = f"× {cpu_ratio(r, self.both, first):.2f}"
         return [str(r.statements or ""), scanned, self._times(r, "startup_s"), self._times(r, "ttft_s"), *times, cpu,
                 self._times(r, "peak_rss_bytes"), f"{max(r.errors.values()):.0e}"]  # fmt: skip
 

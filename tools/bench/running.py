@@ -70,6 +70,11 @@ class Result:
         return (high - low) / 2 / self.median(context)
 
 
+def cpu_ratio(result: Result, references: Sequence[Result], context: int) -> float:
+    """Processor time of a step in parts of that of all the references' visits."""
+    return result.cpu(context) / statistics.median(s for r in references for w in r.rounds[context] for s in w.cpu)
+
+
 def ratio(result: Result, references: Sequence[Result], context: int) -> float:
     """Time of a step in parts of a reference's visits of the same round: the median over the rounds."""
     rounds = zip(result.rounds[context], *(r.rounds[context] for r in references), strict=True)
@@ -134,6 +139,8 @@ def run(reference: Engine, others: Sequence[Contender], prefix: Prefix, plan: Pl
     results = [Result(c.name) for c in others]
     turns: list[tuple[Contender, Result]] = [(reference, first), *zip(others, results, strict=True), (reference, again)]
     ids: dict[int, Sequence[int]] = {}
+    progress(f"a visit that does not count: {reference.name}")
+    reference.visit(prefix, plan.contexts[:1], 1)  # files come into memory, and the machine to speed
     for number in range(plan.rounds):
         for contender, result in turns:
             if result.wrong:

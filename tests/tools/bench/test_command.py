@@ -20,7 +20,7 @@ from irsql.targets.program import Column, Function, Program, Statement, Stored, 
 from irsql.tools import cli
 from irsql.tools.bench import command, counting, load, process, variants
 from irsql.tools.bench.contender import Contender, Measured, Prefix, Stopwatch, logit_error
-from irsql.tools.bench.running import Result, ratio
+from irsql.tools.bench.running import Result, cpu_ratio, ratio
 from irsql.tools.bench.source import SHAPES, Source, shape_of
 from irsql.tools.bench.synthetic import Shape
 from irsql.tools.profile.recorder import Record, scanned_bytes
@@ -68,6 +68,7 @@ def test_a_ratio_is_taken_within_each_round() -> None:
     assert ratio(slow, [first, again], 8) == 2.0
     assert slow.median(8) == 20.0
     assert slow.cpu(8) == 7.0
+    assert cpu_ratio(slow, [first, again], 8) == 1.0
 
 
 def test_logit_errors() -> None:
