@@ -158,7 +158,10 @@ def test_an_ablation_leaves_out_every_pass_and_forces_scalar_rows() -> None:
 
 
 def test_the_table_and_the_databases_that_are_there(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("tiny", *SMALL, "--work-dir", work) == 0
     before = {p: p.stat().st_mtime_ns for p in work.glob("*.db")}
+    assert before
+    capsys.readouterr()
     assert bench("tiny", *SMALL, "--work-dir", work) == 0
     out = capsys.readouterr().out
     assert out.startswith("tiny-1 on DuckDB")
