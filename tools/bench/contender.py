@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import attrs
 import numpy as np
@@ -31,21 +33,45 @@ class Prefix:
     logits: Mapping[int, Array]
 
 
+@attrs.define
+class Stopwatch:
+    """Times steps.
+
+    Attributes
+    ----------
+    seconds
+        Of each step.
+    cpu
+        Processor time of each, all threads together: other programs on the machine hardly change it.
+    """
+
+    seconds: list[float] = attrs.field(factory=list)
+    cpu: list[float] = attrs.field(factory=list)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Time what is done inside."""
+        begin, busy = time.perf_counter(), time.process_time()
+        yield
+        self.seconds.append(time.perf_counter() - begin)
+        self.cpu.append(time.process_time() - busy)
+
+
 @attrs.frozen(eq=False)
 class Measured:
     """What one visit found at one context.
 
     Attributes
     ----------
-    seconds
-        Of each step: a token in, the next one out.
+    steps
+        Each step: a token in, the next one out.
     ids
         The tokens that came out, the likeliest each time.
     logits
         After the prefix.
     """
 
-    seconds: Sequence[float]
+    steps: Stopwatch
     ids: Sequence[int]
     logits: Array
 

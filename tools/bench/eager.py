@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from irsql.tools.bench.contender import Contender, Measured, Prefix
+from irsql.tools.bench.contender import Contender, Measured, Prefix, Stopwatch
 
 CHUNK = 128
 """Positions that run at a time: their attention scores need memory."""
@@ -100,10 +99,9 @@ class Eager(Contender):
                     return found.logits[0, -1]
 
                 logits = step(prefix.ids[context])
-                ids, seconds = [int(logits.argmax())], []
+                ids, watch = [int(logits.argmax())], Stopwatch()
                 for _ in range(steps):
-                    begin = time.perf_counter()
-                    ids.append(int(step(ids[-1]).argmax()))
-                    seconds.append(time.perf_counter() - begin)
-                out[context] = Measured(seconds, ids, logits.numpy().copy())
+                    with watch.step():
+                        ids.append(int(step(ids[-1]).argmax()))
+                out[context] = Measured(watch, ids, logits.numpy().copy())
         return out

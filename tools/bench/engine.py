@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from irsql.targets.control import STATE, states
 from irsql.targets.program import Program
 from irsql.targets.segments import state_keys
 from irsql.targets.tables import to_arrow
-from irsql.tools.bench.contender import Contender, Measured, Prefix
+from irsql.tools.bench.contender import Contender, Measured, Prefix, Stopwatch
 from irsql.tools.profile.recorder import Recorder, scanned_bytes
 
 _POSITIONS = 256
@@ -47,18 +46,17 @@ class Engine(Contender):
                 fill(sequence, prefix, context)
                 sequence.step(prefix.ids[context])
                 logits = sequence.logits()
-                ids, seconds = [sequence.step()], []
+                ids, watch = [sequence.step()], Stopwatch()
                 for _ in range(steps):
-                    begin = time.perf_counter()
-                    ids.append(sequence.step())
-                    seconds.append(time.perf_counter() - begin)
+                    with watch.step():
+                        ids.append(sequence.step())
                 if context not in self.scanned:
                     with Recorder(model) as recorder:
                         sequence.step()
                     symbols = {"B": 1, "S": 1, "T": sequence.length}
                     self.scanned[context] = scanned_bytes(model.program, recorder.records, symbols)
                 sequence.truncate(context)
-                out[context] = Measured(seconds, ids, logits)
+                out[context] = Measured(watch, ids, logits)
         return out
 
 

@@ -9,7 +9,7 @@ import attrs
 
 from irsql.targets.explain import human
 from irsql.tools.bench import counting
-from irsql.tools.bench.running import Plan, Result, ratio
+from irsql.tools.bench.running import Plan, Result, cpu_ratio, ratio
 from irsql.tools.bench.synthetic import Shape
 from irsql.tools.bench.variants import Variant
 from irsql.tools.console import console
@@ -85,7 +85,7 @@ class Report:
         ttft = self.first.of_process("ttft_s")
         if ttft is not None:
             out["prefill"] = sum(counting.step_macs(self.shape, 0, self.plan.prompt)) / ttft / threads
-        for context in self.first.seconds:
+        for context in self.first.rounds:
             out[f"decode at {context}"] = (
                 sum(counting.step_macs(self.shape, context)) / self.first.median(context) / threads)
         return out
@@ -101,7 +101,7 @@ class Report:
                       pad_edge=False, header_style="bold")  # fmt: skip
         table.add_column("", overflow="fold")
         for heading in ("statements", "scanned", "start-up", "first token", *(f"token at {c:,}" for c in contexts),
-                        "memory", "error"):  # fmt: skip
+                        f"CPU at {contexts[0]:,}", "memory", "error"):  # fmt: skip
             table.add_column(heading, justify="right")
         table.add_row(self.first.name, *self._absolute(self.first), style="bold")
         table.add_row("again", *self._relative(self.again))
@@ -118,13 +118,15 @@ class Report:
         last = self.plan.contexts[-1]
         return [str(r.statements or ""), _bytes(r, last), _time(r.of_process("startup_s")),
                 _time(r.of_process("ttft_s")), *(_time(r.median(c)) for c in self.plan.contexts),
-                _memory(r), f"{max(r.errors.values()):.0e}"]  # fmt: skip
+                _time(r.cpu(self.plan.contexts[0])), _memory(r), f"{max(r.errors.values()):.0e}"]  # fmt: skip
 
     def _relative(self, r: Result) -> list[str]:
         last = self.plan.contexts[-1]
         scanned = f"× {r.scanned[last][0] / self.first.scanned[last][0]:.2f}" if r.scanned else ""
         times = [f"{_time(r.median(c))} × {ratio(r, self.both, c):.2f}" for c in self.plan.contexts]
-        return [str(r.statements or ""), scanned, self._times(r, "startup_s"), self._times(r, "ttft_s"), *times,
+        first = self.plan.contexts[0]
+        cpu = f"× {cpu_ratio(r, self.both, first):.2f}"
+        return [str(r.statements or ""), scanned, self._times(r, "startup_s"), self._times(r, "ttft_s"), *times, cpu,
                 self._times(r, "peak_rss_bytes"), f"{max(r.errors.values()):.0e}"]  # fmt: skip
 
     def _times(self, r: Result, key: str) -> str:
@@ -165,9 +167,10 @@ class Report:
 def _numbers(r: Result, references: Sequence[Result]) -> dict[str, Any]:
     return {
         "name": r.name, "wrong": r.wrong, "statements": r.statements,
-        "seconds": {c: {"median": r.median(c), "spread": r.spread(c), "rounds": rounds}
-                    for c, rounds in r.seconds.items()},
-        "ratio": {} if not references or r.wrong else {c: ratio(r, references, c) for c in r.seconds},
+        "seconds": {c: {"median": r.median(c), "spread": r.spread(c), "rounds": [w.seconds for w in rounds]}
+                    for c, rounds in r.rounds.items()},
+        "cpu_seconds": {c: {"median": r.cpu(c), "rounds": [w.cpu for w in rounds]} for c, rounds in r.rounds.items()},
+        "ratio": {} if not references or r.wrong else {c: ratio(r, references, c) for c in r.rounds},
         "scanned_bytes": {c: {"bytes": count, "counted": counted} for c, (count, counted) in r.scanned.items()},
         "processes": r.processes, "errors": r.errors,
     }  # fmt: skip

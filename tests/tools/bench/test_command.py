@@ -18,9 +18,9 @@ from irsql.targets.errors import EngineError
 from irsql.targets.profile import Operator, Profile
 from irsql.targets.program import Column, Function, Program, Statement, Stored, TableSpec
 from irsql.tools import cli
-from irsql.tools.bench import counting, load, process, variants
-from irsql.tools.bench.contender import Contender, Measured, Prefix, logit_error
-from irsql.tools.bench.running import Result, ratio
+from irsql.tools.bench import command, counting, load, process, variants
+from irsql.tools.bench.contender import Contender, Measured, Prefix, Stopwatch, logit_error
+from irsql.tools.bench.running import Result, cpu_ratio, ratio
 from irsql.tools.bench.source import SHAPES, Source, shape_of
 from irsql.tools.bench.synthetic import Shape
 from irsql.tools.profile.recorder import Record, scanned_bytes
@@ -58,11 +58,17 @@ def test_the_shape_of_a_llama_is_read_from_its_configuration(tmp_path: Path) -> 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
     """Twice as slow in every round, while the machine itself slows down tenfold."""
-    first = Result("a", {8: [[1.0, 1.1, 0.9], [10.0, 10.0, 10.0], [100.0, 90.0, 110.0]]})
-    again = Result("b", {8: [[1.0, 1.0, 1.0], [10.0, 9.0, 11.0], [100.0, 100.0, 100.0]]})
-    slow = Result("c", {8: [[2.0, 2.0, 2.0], [20.0, 20.0, 20.0], [200.0, 200.0, 200.0]]})
+
+    def result(*rounds: list[float]) -> Result:
+        return Result("x", {8: [Stopwatch(seconds, [7.0] * 3) for seconds in rounds]})
+
+    first = result([1.0, 1.1, 0.9], [10.0, 10.0, 10.0], [100.0, 90.0, 110.0])
+    again = result([1.0, 1.0, 1.0], [10.0, 9.0, 11.0], [100.0, 100.0, 100.0])
+    slow = result([2.0, 2.0, 2.0], [20.0, 20.0, 20.0], [200.0, 200.0, 200.0])
     assert ratio(slow, [first, again], 8) == 2.0
     assert slow.median(8) == 20.0
+    assert slow.cpu(8) == 7.0
+    assert cpu_ratio(slow, [first, again], 8) == 1.0
 
 
 def test_logit_errors() -> None:
@@ -124,7 +130,7 @@ def test_an_ablation(work: Path, target: str, capsys: pytest.CaptureFixture[str]
     assert full["statements"] > 5
     assert all(error < 1e-5 for error in full["errors"].values())
     assert set(full["seconds"]) == {"6", "300"}
-    assert len(full["seconds"]["6"]["rounds"][0]) == 2
+    assert len(full["seconds"]["6"]["rounds"][0]) == len(full["cpu_seconds"]["6"]["rounds"][0]) == 2
     assert full["processes"][0]["ttft_s"] > 0
     assert full["scanned_bytes"]["300"]["counted"] == (target == "duckdb")
     assert full["scanned_bytes"]["300"]["bytes"] > full["scanned_bytes"]["6"]["bytes"] > 4 * 64 * 512
@@ -152,7 +158,10 @@ def test_an_ablation_leaves_out_every_pass_and_forces_scalar_rows() -> None:
 
 
 def test_the_table_and_the_databases_that_are_there(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("tiny", *SMALL, "--work-dir", work) == 0
     before = {p: p.stat().st_mtime_ns for p in work.glob("*.db")}
+    assert before
+    capsys.readouterr()
     assert bench("tiny", *SMALL, "--work-dir", work) == 0
     out = capsys.readouterr().out
     assert out.startswith("tiny-1 on DuckDB")
@@ -185,6 +194,19 @@ def test_what_is_wrong_is_not_compared(work: Path, monkeypatch: pytest.MonkeyPat
     assert "WRONG: without merge-contractions: its logits at context 6 are off by 1.0e-03, more than 1e-04" in out
     assert "WRONG: without canonicalise: it fails: out of memory" in out
     assert "WRONG: without tile-storage: its token 2 after context 6 is not that of the whole pipeline" in out
+
+
+@pytest.mark.usefixtures("in_process")
+def test_peers_are_rows_of_the_same_run(work: Path, monkeypatch: pytest.MonkeyPatch,
+                                        capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(command, "absent_reason", lambda: "not run, for a test")
+    arguments = ("--layers", "1", "--contexts", "6", "--prompt", "4", "--repeat", "1", "--steps", "1")
+    assert bench("tiny", *arguments, "--work-dir", work, "--peers", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [r["name"] for r in result["compared"]] == [
+        "PyTorch, eager", "SQL by hand", "SQL, chunk rows merged and pivoted (c2)", "SQL, chunk rows (c1)"]
+    assert all(not r["wrong"] and r["ratio"]["6"] > 0 and r["errors"]["6"] < 1e-5 for r in result["compared"])
+    assert result["absent"] == {"llama.cpp, F32": "not run, for a test"}
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

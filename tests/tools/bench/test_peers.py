@@ -46,7 +46,7 @@ def test_a_form_computes_the_model(model: tuple[Path, Shape, Prefix], form: type
     for context in CONTEXTS:
         assert logit_error(found[context].logits, prefix.logits[context]) < 1e-5
         assert list(found[context].ids) == list(want[context].ids)
-        assert len(found[context].seconds) == STEPS
+        assert len(found[context].steps.seconds) == STEPS
 
 
 def test_statements_a_layer() -> None:

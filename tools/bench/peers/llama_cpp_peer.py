@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from irsql.frontend.checkpoint import Checkpoint
-from irsql.tools.bench.contender import Contender, Measured, Prefix
+from irsql.tools.bench.contender import Contender, Measured, Prefix, Stopwatch
 from irsql.tools.bench.peers import gguf_file
 
 _F32 = 0
@@ -53,13 +52,12 @@ class LlamaCpp(Contender):
                 model.eval(list(prefix.ids[given:context + 1]))
                 given = context + 1
                 logits = _logits(model)
-                ids, seconds = [int(logits.argmax())], []
+                ids, watch = [int(logits.argmax())], Stopwatch()
                 for _ in range(steps):
-                    begin = time.perf_counter()
-                    model.eval([ids[-1]])
-                    ids.append(int(_logits(model).argmax()))
-                    seconds.append(time.perf_counter() - begin)
-                out[context] = Measured(seconds, ids, logits)
+                    with watch.step():
+                        model.eval([ids[-1]])
+                        ids.append(int(_logits(model).argmax()))
+                out[context] = Measured(watch, ids, logits)
         finally:
             model.close()
         return out

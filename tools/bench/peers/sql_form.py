@@ -8,7 +8,6 @@ templates over sizes: no name in them comes from a model.
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -22,7 +21,7 @@ import pyarrow as pa
 from irsql.frontend.checkpoint import Checkpoint
 from irsql.targets.base import driver
 from irsql.targets.driver import Driver
-from irsql.tools.bench.contender import Contender, Measured, Prefix
+from irsql.tools.bench.contender import Contender, Measured, Prefix, Stopwatch
 from irsql.tools.bench.synthetic import Shape
 
 ENGINE = "duckdb"
@@ -116,13 +115,12 @@ class SqlForm(Contender):
         plan = [db.prepare(text) for text in (*self.step(), *_DRAW)]
         self._step(db, plan, context)
         logits = np.array([v for (v,) in db.rows("SELECT v FROM logits ORDER BY i")], np.float32)
-        ids, seconds = self._drawn(db), []
+        ids, watch = self._drawn(db), Stopwatch()
         for position in range(context + 1, context + 1 + steps):
-            begin = time.perf_counter()
-            self._step(db, plan, position)
-            ids += self._drawn(db)
-            seconds.append(time.perf_counter() - begin)
-        return Measured(seconds, ids, logits)
+            with watch.step():
+                self._step(db, plan, position)
+                ids += self._drawn(db)
+        return Measured(watch, ids, logits)
 
     def _step(self, db: Driver, plan: Sequence[Any], position: int) -> None:
         with db.transaction():
