@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from irsql.targets.driver import Driver
 
 DEFAULT_TARGET = "duckdb"
-BACKENDS = {"duckdb": "irsql.targets.duckdb_tables:DUCKDB", "sqlite": "irsql.targets.sqlite_tables:SQLITE"}
+BACKENDS = {
+    "duckdb": "irsql.targets.duckdb_tables:DUCKDB", "sqlite": "irsql.targets.sqlite_tables:SQLITE",
+    "postgres": "irsql.targets.postgres_tables:POSTGRES", "pgvector": "irsql.targets.postgres_tables:PGVECTOR",
+}  # fmt: skip
 """Targets of the project: name to where its :class:`Backend` is."""
 
 

@@ -7,9 +7,11 @@ Whoever uses one knows no engine by name.
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import pyarrow as pa
@@ -19,6 +21,20 @@ from irsql.targets.program import TableSpec
 
 HEAD = 4096
 """Bytes at the beginning of a file by which a driver knows its own."""
+
+
+_SCHEME = re.compile("([a-z][a-z0-9+.-]*)://")
+
+
+def scheme_of(place: str | os.PathLike[str]) -> str:
+    """The scheme of the address of a server; empty for a file or a folder."""
+    found = _SCHEME.match(os.fspath(place))
+    return "" if found is None else found[1]
+
+
+def is_address(place: str | os.PathLike[str]) -> bool:
+    """Whether a text is the address of a server, as ``postgresql://…``, and no path."""
+    return bool(scheme_of(place))
 
 
 def quoted(identifier: str) -> str:
@@ -53,6 +69,10 @@ class Driver(ABC):
         Connections that can write into one database at the same time.
     beside
         Endings of the files that the engine keeps beside a database.
+    shared
+        Whether several processes may have one state attached, and what one has written may be changed by another.
+    schemes
+        Those of the addresses of its servers.
     scripts
         Whether irsql writes scripts for the engine's own shell.
     closed
@@ -64,6 +84,8 @@ class Driver(ABC):
     control: ClassVar[Control]
     writers: ClassVar[int] = 1
     beside: ClassVar[tuple[str, ...]] = ()
+    shared: ClassVar[bool] = False
+    schemes: ClassVar[tuple[str, ...]] = ()
     scripts: ClassVar[bool] = False
     closed: bool
     _within: bool
@@ -91,6 +113,11 @@ class Driver(ABC):
     @abstractmethod
     def recognises(cls, head: bytes) -> bool:
         """Whether a file that begins so is a database of this engine."""
+
+    @classmethod
+    def recognises_folder(cls, folder: Path) -> bool:
+        """Whether a folder is a database of this engine."""
+        return False
 
     @property
     @abstractmethod

@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 import pytest
 
-TARGETS = ("duckdb", "sqlite")
+TARGETS = ("duckdb", "sqlite", "postgres", "pgvector")
 
 
 @attrs.frozen
