@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from irsql.targets.program import Function, Program
 
 
-def program_of(model: Path, capture: Literal["fused", "aten"]) -> Program:
+def program_of(model: str, capture: Literal["fused", "aten"]) -> Program:
     """The program of a database, or of a folder, of which only the configuration is read.
 
     Raises
@@ -29,10 +29,8 @@ def program_of(model: Path, capture: Literal["fused", "aten"]) -> Program:
     """
     from irsql import api
 
-    if not model.exists():
-        raise UserError(f"there is no {model}: give a model folder or a loaded database")
-    if model.is_dir():
-        return api.compile_folder(model, capture)
+    if api.is_checkpoint(model):
+        return api.compile_folder(Path(model), capture)
     with api.Model.open(model) as opened:
         return opened.program
 

@@ -57,7 +57,7 @@ def delete(
             sequence.delete()
 
 
-def _opened(model: Path, db: Path) -> Model:
+def _opened(model: str, db: Path) -> Model:
     from irsql import api
     from irsql.runtime.errors import UserError
 

@@ -24,9 +24,21 @@ from irsql.runtime.sequence import TokenSequence, changing
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
 from irsql.runtime.template import ChatTemplate
 from irsql.targets.base import driver_of
-from irsql.targets.control import META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
-from irsql.targets.driver import Driver
+from irsql.targets.control import (
+    META,
+    MODEL,
+    SEQUENCE,
+    STATE,
+    STATE_FORMAT,
+    STATE_TABLES,
+    STOP,
+    TOKEN,
+    VOCABULARY,
+    states,
+)
+from irsql.targets.driver import Driver, is_address
 from irsql.targets.errors import EngineError
+from irsql.targets.names import view_of
 from irsql.targets.program import Function, Program
 from irsql.targets.segments import Segments
 
@@ -56,7 +68,7 @@ class Model:
         Identify the weights, and weights and program together; a state database belongs to one of these.
     """
 
-    def __init__(self, db: Driver, path: Path, program: Program, facts: dict[str, str]) -> None:
+    def __init__(self, db: Driver, path: str | os.PathLike[str], program: Program, facts: dict[str, str]) -> None:
         self.db, self.path, self.program = db, path, program
         self.generation_config: dict[str, Any] = json.loads(facts.get("generation_config", "{}"))
         self.config: dict[str, Any] = json.loads(facts.get("config", "{}"))
@@ -105,8 +117,8 @@ class Model:
         UserError, EngineError
             If a file is missing, damaged, in use, or something else.
         """
-        file = Path(path)
-        if os.fspath(state) != ":memory:" and Path(state).exists() and file.exists() and Path(state).samefile(file):
+        file = path if is_address(path) else Path(path)
+        if _same(file, state):
             raise UserError(f"{file} is the model: give another file for the state")
         db = driver_of(file)(threads, memory_limit, temp_directory)
         try:
@@ -213,18 +225,18 @@ class Model:
         """A new sequence; see :meth:`sequence`. With ``shares`` it sees the rows of another before a position."""
         if shares is None:
             return self.add_all([(settings, max_length)])[0]
-        number = self.next_number()
         limit = self.context if max_length is None else min(max_length, self.context)
         with self.db.transaction():
+            number = self.next_number()
             rows.create(self.db, number, [(settings, limit)])
             self.forks.fork(shares[0].number, number, shares[1])
         return self._hold(TokenSequence(self, number, [], 0, 0, limit, settings))
 
     def add_all(self, new: Sequence[tuple[Settings, int | None]]) -> list[TokenSequence]:
         """New sequences, each with its settings and its most tokens; see :meth:`sequence`."""
-        first = self.next_number()
         limited = [(s, self.context if most is None else min(most, self.context)) for s, most in new]
         with self.db.transaction():
+            first = self.next_number()
             rows.create(self.db, first, limited)
             self.forks.add(range(first, first + len(limited)))
         return [self._hold(TokenSequence(self, first + n, [], 0, 0, most, s)) for n, (s, most) in enumerate(limited)]
@@ -380,7 +392,6 @@ class Model:
 
         ``upto`` says before which position to stop; without it all that waits is run.
         """
-        self._select(sequences)
         ends = upto or {s: len(s.ids) for s in sequences}
         function = self._function(ends) if run else self._fresh[sequences[0].number][1]
         sampler = self.program.functions[sampler_for(s.settings for s in sequences)] if draw else None
@@ -388,9 +399,10 @@ class Model:
         by_number: dict[int, int] = {}
         # Forgotten until the step has ended: whatever breaks it off, the next one starts from what the database holds.
         fresh, self._fresh = self._fresh, {}
-        selected, self._selected = self._selected or set(), None
         with changing(sequences):
             with self.db.transaction():
+                self._select(sequences)
+                selected, self._selected = self._selected or set(), None
                 for s, end in (upto or {}).items():
                     self.db.execute(self.db.control.update_sequence(("run_to",)), [end, s.number])
                 for statement in self._plan(function, run, sampler):
@@ -433,9 +445,9 @@ class Model:
     def _select(self, sequences: Sequence[TokenSequence]) -> None:
         """Let exactly these sequences take part in the next step."""
         wanted = {s.number for s in sequences}
-        if wanted == self._selected:
+        c, before = self.db.control, None if self.db.shared else self._selected
+        if wanted == before:
             return
-        c, before = self.db.control, self._selected
         self._selected = None
         with self.db.transaction():
             if before is None:
@@ -454,7 +466,9 @@ class Model:
             raise UserError(f"{state} is a loaded model: give another file for the state")
         try:
             with db.transaction():
-                for statement in (*Segments(c).schema(self.program), *c.temporaries(self.program)):
+                # What is there already is left alone: making it again would wait for the others that use it.
+                schema = [] if self._state_names() <= db.tables(STATE) else Segments(c).schema(self.program)
+                for statement in (*schema, *c.temporaries(self.program)):
                     db.execute(statement)
                 facts = dict(db.rows(c.read(META, ("key", "value"), STATE)))
                 if "model" not in facts:
@@ -469,7 +483,18 @@ class Model:
             raise UserError(f"{state} holds sequences of another model: give another file for the state")
 
 
-def _facts(db: Driver, path: Path) -> dict[str, str]:
+    def _state_names(self) -> set[str]:
+        """The tables and views of a state database."""
+        own = [spec.name for spec in states(self.program)]
+        return {*STATE_TABLES, *own, *map(view_of, own)}
+
+
+def _same(file: str | os.PathLike[str], state: str | os.PathLike[str]) -> bool:
+    """Whether two places are one file."""
+    return os.path.exists(file) and os.path.exists(state) and os.path.samefile(file, state)
+
+
+def _facts(db: Driver, path: str | os.PathLike[str]) -> dict[str, str]:
     if META not in db.tables(MODEL):
         raise UserError(f"{path} is a database, but not one that irsql loaded a model into")
     facts = dict(db.rows(db.control.read(META, ("key", "value"), MODEL)))
@@ -480,7 +505,7 @@ def _facts(db: Driver, path: Path) -> dict[str, str]:
     return facts
 
 
-def _program(facts: dict[str, str], path: Path) -> Program:
+def _program(facts: dict[str, str], path: str | os.PathLike[str]) -> Program:
     try:
         program = Program.from_json(facts["program"])
     except ValueError as error:

@@ -13,6 +13,7 @@ import importlib
 import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -201,17 +202,39 @@ def driver(name: str) -> type[Driver]:
     return found
 
 
-def driver_of(path: str | os.PathLike[str]) -> type[Driver]:
-    """The driver whose engine wrote a file; that of the first target where none knows it."""
-    from irsql.targets.driver import HEAD
+def driver_of(place: str | os.PathLike[str]) -> type[Driver]:
+    """The driver whose engine wrote a file or a folder, or has servers with such addresses.
 
+    That of the first target where none knows a place.
+
+    Raises
+    ------
+    IRError
+        If no engine has servers with addresses of this scheme.
+    """
+    from irsql.targets.driver import HEAD, scheme_of
+
+    first = driver(next(iter(BACKENDS)))
+    drivers = (driver(name) for name in backends() if backend(name).driver)
+    scheme = scheme_of(place)
+    if scheme:
+        found = next((d for d in drivers if scheme in d.schemes), None)
+        if found is None:
+            raise IRError(f"no target has servers with addresses that begin with {scheme}://")
+        return found
+    path = Path(place)
+    if path.is_dir():
+        return next((d for d in drivers if d.recognises_folder(path)), first)
     try:
         with open(path, "rb") as stream:
             head = stream.read(HEAD)
     except OSError:
         head = b""
-    first = driver(next(iter(BACKENDS)))
     if not head or first.recognises(head):
         return first
-    others = (driver(name) for name in backends() if backend(name).driver)
-    return next((d for d in others if d.recognises(head)), first)
+    return next((d for d in drivers if d.recognises(head)), first)
+
+
+def is_database(folder: Path) -> bool:
+    """Whether a folder is a database of an engine that keeps its databases in folders."""
+    return folder.is_dir() and driver_of(folder).recognises_folder(folder)

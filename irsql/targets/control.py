@@ -292,7 +292,9 @@ class Control:
 
     def idle_all(self) -> str:
         """Let no sequence take part in the next step."""
-        return self.text(exp.Update(this=table(SEQUENCE, STATE), expressions=[equal(col("live"), exp.false())]))
+        live = exp.Where(this=col("live"))
+        return self.text(exp.Update(this=table(SEQUENCE, STATE), expressions=[equal(col("live"), exp.false())],
+                                    where=live))  # fmt: skip
 
     def _dims(self, program: Program, function: Function) -> list[str]:
         """The symbols of a function whose graph was captured for one sequence: past and new rows."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -118,6 +119,38 @@ class Driver(ABC):
     def recognises_folder(cls, folder: Path) -> bool:
         """Whether a folder is a database of this engine."""
         return False
+
+    # -- places: files here; an engine with a server says what its places are --------------------------------
+    @classmethod
+    def partial(cls, place: str) -> str:
+        """Where a database is while it is loaded, beside the place it is to have."""
+        return f"{place}.partial"
+
+    @classmethod
+    def exists(cls, place: str) -> bool:
+        """Whether something is at a place."""
+        return Path(place).exists()
+
+    @classmethod
+    def remove(cls, place: str) -> None:
+        """Remove a database that nobody uses, with what the engine keeps beside it."""
+        for suffix in ("", *cls.beside):
+            Path(f"{place}{suffix}").unlink(missing_ok=True)
+        shutil.rmtree(f"{place}.tmp", ignore_errors=True)
+
+    @classmethod
+    def publish(cls, partial: str, place: str) -> None:
+        """Give a finished database its name, after it is safely on disk; what was there is replaced."""
+        with open(partial, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(partial, place)
+        cls.remove(partial)
+        if os.name == "posix":
+            folder = os.open(Path(place).parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     @property
     @abstractmethod

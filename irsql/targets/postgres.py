@@ -20,14 +20,14 @@ import pyarrow as pa
 from psycopg.pq import TransactionStatus
 
 from irsql.targets import postgres_rows, postgres_server
-from irsql.targets.control import META, MODEL, STATE
-from irsql.targets.driver import Driver, literal, quoted
+from irsql.targets.control import MODEL, STATE
+from irsql.targets.driver import Driver, is_address, literal, quoted
 from irsql.targets.errors import EngineError
 from irsql.targets.postgres_control import PostgresControl
 from irsql.targets.postgres_places import Place
 from irsql.targets.program import TableSpec
 
-OLDEST = 140000
+OLDEST = 160000
 OLDEST_VECTOR = (0, 7)
 TEMPORARY = "pg_temp"
 _LOCKS = 0x6972
@@ -35,7 +35,7 @@ _LOCKS = 0x6972
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")*)"(\.)?""")
 _OPTIONS = {
-    "jit": "off", "synchronous_commit": "off", "client_min_messages": "error", "work_mem": "128MB",
+    "jit": "off", "synchronous_commit": "off", "client_min_messages": "error", "work_mem": "4MB",
     "temp_buffers": "128MB", "client_connection_check_interval": "2s", "max_parallel_workers_per_gather": "0",
     "standard_conforming_strings": "on", "extra_float_digits": "1",
 }  # fmt: skip
@@ -97,7 +97,7 @@ class Postgres(Driver):
             raise EngineError(f"no connection to {place.shown}: {_first_line(error)}") from error
         try:
             if connection.info.server_version < OLDEST:
-                raise EngineError(f"irsql needs PostgreSQL 14 or newer, {place.shown} is {_version(connection)}")
+                raise EngineError(f"irsql needs PostgreSQL 16 or newer, {place.shown} is {_version(connection)}")
             connection.prepared_max = None
             for option, value in self._settings.items():
                 connection.execute("SELECT set_config(%s, %s, FALSE)", [option, value])
@@ -160,6 +160,48 @@ class Postgres(Driver):
         """By the data directory in it."""
         return postgres_server.holds(folder)
 
+    @classmethod
+    def partial(cls, place: str) -> str:
+        """A folder beside, or a schema beside."""
+        return f"{Place.of(place, None).with_schema()}.partial" if is_address(place) else super().partial(place)
+
+    @classmethod
+    def exists(cls, place: str) -> bool:
+        """Whether the folder, or the schema, is there."""
+        if not is_address(place):
+            return super().exists(place)
+        with cls() as db:
+            db._attach_server(place)
+            assert db._place is not None
+            return db._is_there(db._place.schema)
+
+    @classmethod
+    def remove(cls, place: str) -> None:
+        """Remove a folder that nobody uses, or a schema."""
+        if is_address(place):
+            with cls() as db:
+                db._attach_server(place)
+                assert db._place is not None
+                db.execute(f"DROP SCHEMA IF EXISTS {quoted(db._place.schema)} CASCADE")
+        elif Path(place).is_dir():
+            postgres_server.remove(Path(place))
+        else:
+            super().remove(place)
+
+    @classmethod
+    def publish(cls, partial: str, place: str) -> None:
+        """Give a folder, or a schema, its name."""
+        if not is_address(place):
+            postgres_server.publish(Path(partial), Path(place))
+            return
+        with cls() as db:
+            db._attach_server(place)
+            assert db._place is not None
+            schema, made = db._place.schema, Place.of(partial, None).schema
+            with db.transaction():
+                db.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")
+                db.execute(f"ALTER SCHEMA {quoted(made)} RENAME TO {quoted(schema)}")
+
     def attach(self, path: str | os.PathLike[str], catalog: str, *, read_only: bool = False) -> None:
         """Attach a schema under a name.
 
@@ -191,32 +233,37 @@ class Postgres(Driver):
         self._schemas[catalog] = schema
 
     def _attach_place(self, text: str, catalog: str, read_only: bool) -> None:
+        if not is_address(text) and read_only and not postgres_server.holds(Path(text)):
+            raise EngineError(f"there is no folder {text} with a PostgreSQL server in it")
+        place = self._attach_server(text)
+        if not read_only:
+            self._attach_schema(place.schema, catalog)
+        elif self._is_there(place.schema):
+            self._schemas[catalog] = place.schema
+        else:
+            raise EngineError(f"there is no loaded model in {place.shown}")
+
+    def _attach_server(self, text: str) -> Place:
+        """Connect to the server that a place is on."""
         if self._place is not None:
             raise EngineError(f"{text} cannot be attached beside {self._place.shown}: a connection has one database")
-        folder = Place.folder(text)
-        if folder is not None and read_only and not postgres_server.holds(folder):
-            raise EngineError(f"there is no PostgreSQL folder {text}")
-        server = None if folder is None else postgres_server.using(folder)
+        server = None if is_address(text) else postgres_server.using(Path(text).absolute())
         try:
-            self._place = Place.of(text, server)
-            self._open, self._server = self._connect(self._place), server
+            place = Place.of(text, server)
+            self._open = self._connect(place)
         except BaseException:
-            self._place = None
             if server is not None:
                 postgres_server.release(server)
             raise
-        if read_only:
-            if not self._is_there(self._place.schema):
-                raise EngineError(f"there is no loaded model in {self._place.shown}")
-            self._schemas[catalog] = self._place.schema
-        else:
-            self._attach_schema(self._place.schema, catalog)
+        self._place, self._server = place, server
+        return place
 
     def _attach_schema(self, schema: str, catalog: str) -> None:
         if schema == self._schemas.get(MODEL):
             raise EngineError(f"the schema {schema} is the model: give another name for the state")
         if catalog == MODEL:
             self._lock(schema)
+            self.execute("SET synchronous_commit = on")  # what is loaded is on disk before it gets its name
         if not self._is_there(schema):
             self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
         self._schemas[catalog] = schema

@@ -21,8 +21,8 @@ from irsql.ir.dims import Dim
 from irsql.targets.expressions import Columns, Emitter, call, column, infix, number
 
 Sub = Callable[[Value], exp.Expr]
-EXP_LIMITS = {"f32": (-104.0, 88.72283), "f64": (-708.0, 709.78)}
-"""Beyond these ``exp`` is 0 or infinite in a type."""
+POWER_LIMITS = {"f32": (-104.0, 88.72283), "f64": (-708.0, 709.78)}
+"""Logarithms beyond which a power is 0 or infinite in a type."""
 _ROWS = 5000
 """Rows written out in one VALUES."""
 
@@ -41,7 +41,7 @@ def _array(*items: exp.Expr) -> exp.Array:
 
 
 class PostgresEmitter(Emitter):
-    """Expressions of PostgreSQL from 14 on; lanes are pgvector's."""
+    """Expressions of PostgreSQL from 16 on; lanes are pgvector's."""
 
     types: Mapping[str, str] = {"f64": "DOUBLE", "f32": "DOUBLE", "i64": "BIGINT", "i1": "BOOLEAN", "index": "BIGINT"}
 
@@ -65,43 +65,29 @@ class PostgresEmitter(Emitter):
         return super().constant(value, type_)
 
     def on_unary(self, op: ex.Unary, sub: Sub, columns: Columns) -> exp.Expr:
-        """As in the base class, in double precision; what is outside of a function's domain is not given to it."""
+        """As in the base class, in double precision; legalise has asked what a function would raise on."""
         x, kind, t = sub(op.x), op.kind, op.x.type
         assert isinstance(t, ScalarType)
         if kind == "neg":
             return exp.Paren(this=exp.Neg(this=x))
         if kind == "not":
             return exp.Paren(this=exp.Not(this=x))
-        inf, nan = self.constant(float("inf"), F64), self.constant(float("nan"), F64)
         if kind == "isnan":
-            return infix(exp.EQ, x, nan)
-        if not t.is_float:
-            return x if kind in ("floor", "ceil", "trunc", "round") else self.cast(call(self.native(op, kind), x), t)
+            return infix(exp.EQ, x, self.constant(float("nan"), F64))
+        if not t.is_float and kind in ("floor", "ceil", "trunc", "round"):
+            return x
         found = call(self.native(op, kind), x)
-        zero = self.constant(0.0, F64)
-        if kind == "exp":
-            low, high = (self.constant(limit, F64) for limit in EXP_LIMITS[t.name])
-            # a NaN is greater than everything, and stays one when infinity is added
-            return _case(found, (exp.GT(this=x.copy(), expression=high), infix(exp.Add, x.copy(), inf)),
-                         (exp.LT(this=x.copy(), expression=low), zero))
-        if kind == "log":
-            return _case(nan, (exp.GT(this=x.copy(), expression=zero), found),
-                         (exp.EQ(this=x.copy(), expression=zero.copy()), exp.Paren(this=exp.Neg(this=inf))))
-        if kind == "sqrt":
-            return _case(found, (exp.LT(this=x.copy(), expression=zero), nan))
-        if kind in ("sin", "cos"):
-            return _case(found, (exp.EQ(this=call("ABS", x.copy()), expression=inf), nan))
-        return found
+        return found if t.is_float else self.cast(found, t)
 
     def on_binary(self, op: ex.Binary, sub: Sub, columns: Columns) -> exp.Expr:
         """``/`` of integers truncates, of doubles divides; where an operand may be negative, legalise has been."""
+        if op.kind not in ("div", "pow", "floordiv", "mod"):
+            return super().on_binary(op, sub, columns)
         a, b = sub(op.lhs), sub(op.rhs)
         if op.kind == "div":
             return _divide(a, b)
         if op.kind == "pow":
             return self._power(op, a, b)
-        if op.kind not in ("floordiv", "mod"):
-            return super().on_binary(op, sub, columns)
         if _is_float(op.result):
             quotient = call("FLOOR", _divide(a, b))
             return quotient if op.kind == "floordiv" else infix(exp.Sub, a.copy(), infix(exp.Mul, quotient, b.copy()))
@@ -114,7 +100,7 @@ class PostgresEmitter(Emitter):
         if not t.is_float:
             return self.cast(call("POWER", a, b), t)
         zero, inf, nan = (self.constant(c, F64) for c in (0.0, float("inf"), float("nan")))
-        low, high = (self.constant(limit, F64) for limit in EXP_LIMITS[t.name])
+        low, high = (self.constant(limit, F64) for limit in POWER_LIMITS[t.name])
         known = op.rhs.owner.value if isinstance(op.rhs.owner, ex.Constant) else None
         size = infix(exp.Mul, b.copy(), call("LN", call("ABS", a.copy())))
         odd = exp.NEQ(this=exp.Mod(this=self.cast(b.copy(), I64), expression=number(2)), expression=number(0))

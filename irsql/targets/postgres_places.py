@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urldefrag, urlsplit
 
 import attrs
 
 from irsql.targets.control import MODEL
-from irsql.targets.driver import is_address
 from irsql.targets.errors import EngineError
 from irsql.targets.postgres_server import Server
 
@@ -31,11 +29,6 @@ class Place:
     schema: str
     shown: str = "the PostgreSQL server"
 
-    @staticmethod
-    def folder(text: str) -> Path | None:
-        """The folder that a text names, None for an address."""
-        return None if is_address(text) else Path(text).absolute()
-
     @classmethod
     def of(cls, text: str, server: Server | None) -> Place:
         """The place that a text names.
@@ -54,11 +47,16 @@ class Place:
         """
         if server is not None:
             return cls(server.address, MODEL, text)
-        base, _, fragment = text.partition("#")
+        base, fragment = urldefrag(text)
         schema = unquote(fragment) or MODEL
         if "\0" in schema or len(schema.encode()) > 63 or schema.startswith("pg_"):
             raise EngineError(f"a schema has a name of at most 63 bytes that does not begin with pg_, not {schema!r}")
         return cls(base, schema, _without_password(text))
+
+
+    def with_schema(self) -> str:
+        """The address with the name of the schema."""
+        return f"{self.address}#{quote(self.schema, safe='')}"
 
 
 def _without_password(text: str) -> str:

@@ -186,7 +186,7 @@ def wait_until_stopped(folder: Path) -> None:
         If somebody goes on using it.
     """
     until = time.monotonic() + _WAIT_SECONDS
-    while (folder / DATA / "postmaster.pid").exists() and _alive(folder):
+    while _process(folder):
         if time.monotonic() > until:
             raise EngineError(f"the PostgreSQL server in {folder} is in use by another process")
         time.sleep(0.01)
@@ -212,6 +212,25 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def publish(partial: Path, folder: Path) -> None:
+    """Give the folder of a server that nobody uses its name; one that was there goes.
+
+    Raises
+    ------
+    EngineError
+        If that one is in use.
+    """
+    wait_until_stopped(partial)
+    old = folder.with_name(f"{folder.name}.old")
+    remove(old)
+    if folder.is_dir():
+        if in_use(folder):
+            raise EngineError(f"{folder} is in use by another process: wait for it to end")
+        folder.rename(old)
+    partial.rename(folder)
+    remove(old)
+
+
 def temporary() -> Server:
     """A server for this process alone, removed when it ends, however it does."""
     with _guard:
@@ -234,16 +253,20 @@ def _initialise(folder: Path) -> None:
     made.rename(folder / DATA)
 
 
-def _alive(folder: Path) -> bool:
-    """Whether the server runs, by the process that its data directory names."""
+def _process(folder: Path) -> bool:
+    """Whether there is a process of the server, by its data directory: it may be starting or ending."""
     try:
-        number = int((folder / DATA / "postmaster.pid").read_text().split("\n", 1)[0])
-        os.kill(number, 0)
+        os.kill(int((folder / DATA / "postmaster.pid").read_text().split("\n", 1)[0]), 0)
     except PermissionError:
         return True
     except (OSError, ValueError):
         return False
-    return postgres_keeper.ready(folder / DATA)
+    return True
+
+
+def _alive(folder: Path) -> bool:
+    """Whether the server takes connections."""
+    return _process(folder) and postgres_keeper.ready(folder / DATA)
 
 
 def _as_somebody() -> list[str]:

@@ -11,7 +11,7 @@ from irsql.targets.postgres_expressions import PostgresEmitter
 _SCALAR_ROWS = "element-wise operators run on scalar rows"
 
 TARGET = Target(
-    name="postgres", version="14", dialect="postgres",
+    name="postgres", version="16", dialect="postgres",
     functions={"exp": "EXP", "log": "LN", "sqrt": "SQRT", "sin": "SIN", "cos": "COS", "tanh": "TANH", "abs": "ABS",
                "floor": "FLOOR", "ceil": "CEIL", "trunc": "TRUNC", "round": "ROUND", "sign": "SIGN", "isnan": "=",
                "pow": "POWER"},
@@ -22,8 +22,9 @@ TARGET = Target(
     layout=LayoutDefaults(carriers=()),
     contract=ValueContract(float32=False, sum_of_f32_is_f64=True, underflow_raises=True, overflow_raises=True,
                            exp_overflow_raises=True, integer_division="truncates", mod_sign="dividend",
-                           division_by_zero="error", folds_quoted_case=False),
-    options={"step-tables": "emptied"},
+                           division_by_zero="error", folds_quoted_case=False,
+                           domain_raises=True),
+    options={"step-tables": "emptied", "shared-selects": "tables"},
 )
 """Without an extension: scalar rows and wide columns."""
 

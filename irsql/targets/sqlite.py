@@ -52,6 +52,7 @@ class SQLite(Driver):
 
     name, title = "sqlite", "SQLite"
     control = SQLiteControl("sqlite", emptied=True)
+    shared = True
     beside = ("-journal", "-wal", "-shm")
 
     def __init__(
