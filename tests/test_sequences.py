@@ -11,7 +11,7 @@ import pytest
 from irsql.api import Model
 from tests.models.databases import database
 from tests.models.llamas import llama_config, random_llama
-from tests.models.targets import TARGETS
+from tests.models.targets import TARGETS, state_of
 
 PROMPTS = [[1, 5, 9], [7], [3, 3, 3, 3, 3, 3, 3], [50, 60], [99, 2, 4, 8, 16], [11, 12, 13, 14], [42] * 9, [5, 1], [77],
            [30, 20, 10, 1, 2, 3]]  # fmt: skip
@@ -71,7 +71,7 @@ def test_resumed_and_forked_equal_uninterrupted(path: Path, tmp_path: Path, name
 
     with Model.open(path) as model:
         want = go_on(model, None, 8)
-    db = tmp_path / "state.db"
+    db = state_of(path, tmp_path)
     got: list[int] = []
     for steps in (3, 1, 4):
         with Model.open(path, state=db) as model:

@@ -68,7 +68,7 @@ Plugin = Annotated[
 MemoryLimit = Annotated[str | None, typer.Option(metavar="4GB", help="Most memory for the engine's buffers.")]
 StateFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Keep sequences and state in this database; in PostgreSQL a schema of this name."),
+    typer.Option(metavar="FILE", help="Keep sequences and state in this database (PostgreSQL: a schema's name)."),
 ]
 NeededStateFile = Annotated[Path, typer.Option(metavar="FILE", help="The database of the sequences.")]
 

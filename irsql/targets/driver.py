@@ -152,6 +152,11 @@ class Driver(ABC):
             finally:
                 os.close(folder)
 
+    @classmethod
+    def has_state(cls, model: str, state: str) -> bool:
+        """Whether there is a state for a model at a place."""
+        return cls.exists(state)
+
     @property
     @abstractmethod
     def version(self) -> str:

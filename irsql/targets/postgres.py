@@ -69,7 +69,8 @@ class Postgres(Driver):
             self._settings["max_parallel_workers_per_gather"] = str(threads - 1)
         if memory_limit is not None:
             kilobytes = _bytes(memory_limit) // 1024
-            self._settings |= {"work_mem": f"{max(kilobytes // 8, 64)}kB", "temp_buffers": f"{max(kilobytes // 4, 800)}kB"}
+            self._settings |= {"work_mem": f"{max(kilobytes // 8, 64)}kB",
+                               "temp_buffers": f"{max(kilobytes // 4, 800)}kB"}  # fmt: skip
         self._start(None, None, {})
 
     def _start(self, place: Place | None, server: postgres_server.Server | None, schemas: dict[str, str]) -> None:
@@ -174,6 +175,13 @@ class Postgres(Driver):
             db._attach_server(place)
             assert db._place is not None
             return db._is_there(db._place.schema)
+
+    @classmethod
+    def has_state(cls, model: str, state: str) -> bool:
+        """Whether there is a schema of this name beside the model."""
+        with cls() as db:
+            db._attach_server(model)
+            return db._is_there(_schema_name(state))
 
     @classmethod
     def remove(cls, place: str) -> None:
@@ -330,10 +338,9 @@ class Postgres(Driver):
 
     def read(self, spec: TableSpec, catalog: str | None = None) -> pa.Table:
         """All rows of a table of a program."""
-        with _errors(), self._connection.cursor() as cursor:
-            with cursor.copy(_copy(self._placed(_target(spec.name, [c.name for c in spec.columns], catalog)), "TO STDOUT")
-                             ) as copy:  # fmt: skip
-                data = b"".join(bytes(part) for part in copy)
+        target = self._placed(_target(spec.name, [c.name for c in spec.columns], catalog))
+        with _errors(), self._connection.cursor() as cursor, cursor.copy(_copy(target, "TO STDOUT")) as copy:
+            data = b"".join(bytes(part) for part in copy)
         return postgres_rows.read(data, spec.columns, catalog == MODEL)
 
     def insert(self, table: str, batch: pa.Table, catalog: str | None = None) -> None:
@@ -368,9 +375,9 @@ class PgVector(Postgres):
             try:
                 connection.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
             except psycopg.Error as error:
-                raise EngineError(f"{place.shown} has no pgvector, and this role cannot create it: let an administrator "
-                                  f"run CREATE EXTENSION vector, or use --target postgres ({_first_line(error)})"
-                                  ) from error  # fmt: skip
+                raise EngineError(f"{place.shown} has no pgvector, and this role cannot create it: let an "
+                                  "administrator run CREATE EXTENSION vector, or use --target postgres "
+                                  f"({_first_line(error)})") from error  # fmt: skip
         ((version,),) = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchall()
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VECTOR:
             raise EngineError(f"irsql needs pgvector 0.7 or newer, {place.shown} has {version}: use --target postgres")

@@ -13,7 +13,6 @@ from irsql.targets.postgres_expressions import vector
 from irsql.targets.program import Function, Program, TableSpec
 from irsql.targets.tables import split_type
 
-
 _ROW_BYTES = 8100
 """What a page has for one row; longer ones are kept elsewhere, a piece a row, which costs a look-up each."""
 _PLAIN = exp.ColumnConstraint(kind=exp.Var(this="STORAGE PLAIN"))

