@@ -33,6 +33,7 @@ TEMPORARY = "pg_temp"
 _LOCKS = 0x6972
 """Namespace of irsql's advisory locks."""
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_FILLS = re.compile(r'INSERT INTO ("(?:[^"]|"")*") \(')
 _WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")*)"(\.)?""")
 _OPTIONS = {
     "jit": "off", "synchronous_commit": "off", "client_min_messages": "error", "work_mem": "4MB",
@@ -42,9 +43,15 @@ _OPTIONS = {
 
 
 class Prepared(str):
-    """The text of a statement that the server prepares."""
+    """The text of a statement that the server prepares.
 
-    __slots__ = ()
+    Attributes
+    ----------
+    fills
+        The temporary table that it fills, until the server has been told what such a table holds.
+    """
+
+    fills: str = ""
 
 
 class Postgres(Driver):
@@ -318,7 +325,11 @@ class Postgres(Driver):
 
     def prepare(self, sql: str) -> Prepared:
         """The statement; the server prepares it when it runs for the first time."""
-        return Prepared(self._placed(sql))
+        out = Prepared(self._placed(sql))
+        found = _FILLS.match(out)
+        if found is not None:
+            out.fills = found[1]
+        return out
 
     def execute(self, statement: str, parameters: Sequence[Any] | None = None) -> None:
         """Run a statement."""
@@ -333,7 +344,11 @@ class Postgres(Driver):
     def _run(self, statement: str, parameters: Sequence[Any] | None) -> psycopg.Cursor[tuple[Any, ...]]:
         with _errors():
             if isinstance(statement, Prepared):
-                return self._connection.execute(statement, parameters, prepare=True)
+                done = self._connection.execute(statement, parameters, prepare=True)
+                if statement.fills:  # what reads the table is planned next, and its plan stays
+                    self._connection.execute(f"ANALYZE {statement.fills}")
+                    statement.fills = ""
+                return done
             return self._connection.execute(self._placed(statement), parameters, prepare=False)
 
     def read(self, spec: TableSpec, catalog: str | None = None) -> pa.Table:

@@ -15,6 +15,8 @@ from irsql.targets.tables import split_type
 
 _ROW_BYTES = 8100
 """What a page has for one row; longer ones are kept elsewhere, a piece a row, which costs a look-up each."""
+_INLINE = f" WITH (toast_tuple_target = {_ROW_BYTES})"
+"""Of a longer row, as much as fits stays in it; sqlglot has no node for this."""
 _PLAIN = exp.ColumnConstraint(kind=exp.Var(this="STORAGE PLAIN"))
 """Kept in its row. So no table is made for the rest of the row, and emptying one is a hundred times as fast."""
 
@@ -71,7 +73,8 @@ class PostgresControl(Control):
             emptied = [] if kept else [exp.OnCommitProperty(delete=True)]
             properties = exp.Properties(expressions=[exp.TemporaryProperty(), *emptied])
         schema = exp.Schema(this=table(table_name, catalog), expressions=parts)
-        return self.text(exp.Create(this=schema, kind="TABLE", exists=exists_ok, properties=properties))
+        text = self.text(exp.Create(this=schema, kind="TABLE", exists=exists_ok, properties=properties))
+        return text if plain or catalog is None else text + _INLINE
 
     def temporaries(self, program: Program) -> list[str]:
         """As in the base class; the results of functions stay after their transaction, until the next one."""

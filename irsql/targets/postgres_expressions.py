@@ -163,8 +163,7 @@ class PostgresEmitter(Emitter):
         """Also what a reader would write out wherever it uses a column: PostgreSQL substitutes selects."""
         op = value.owner
         if readers > 1 or not isinstance(op, so.Select) or op.grouped:
-            t = rel(value)
-            return readers > 1 or (t.layout is not None and t.layout.column is not None)
+            return readers > 1 or rel(value).layout is not None
         return any(not isinstance(v.owner, ex.Col) for v in op.columns.block.terminator.operands)
 
     # -- lanes ---------------------------------------------------------------------------------------

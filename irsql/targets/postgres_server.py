@@ -34,7 +34,7 @@ except ImportError:  # Windows
 
 DATA, LOG, USERS, STARTING, WRITING = "data", "log", "users.lock", "start.lock", "write.lock"
 SETTINGS = {
-    "listen_addresses": "", "max_connections": "200", "shared_buffers": "256MB", "max_wal_size": "4GB",
+    "listen_addresses": "", "max_connections": "200", "max_wal_size": "4GB",
     "wal_level": "minimal", "max_wal_senders": "0", "unix_socket_permissions": "0700", "logging_collector": "off",
 }  # fmt: skip
 _NOBODY = 65534
@@ -107,7 +107,7 @@ class Server:
         if sockets.stat().st_uid != os.geteuid() or sockets.stat().st_mode & 0o077:
             raise EngineError(f"{sockets} is open to others: no PostgreSQL server can have its socket there")
         data, log = self.folder / DATA, self.folder / LOG
-        settings = {**SETTINGS, "unix_socket_directories": str(sockets)}
+        settings = {**SETTINGS, "unix_socket_directories": str(sockets), "shared_buffers": f"{_buffers(data)}MB"}
         server = [*_as_somebody(), str(programs() / "postgres"), "-D", str(data),
                   *(f"--{name}={value}" for name, value in settings.items())]  # fmt: skip
         keeper = [sys.executable, "-I", "-S", str(Path(postgres_keeper.__file__)), self._end,
@@ -251,6 +251,13 @@ def _initialise(folder: Path) -> None:
     if done.returncode:
         raise EngineError(f"no PostgreSQL server can be made in {folder}: {done.stderr.strip().splitlines()[-1:]}")
     made.rename(folder / DATA)
+
+
+def _buffers(data: Path) -> int:
+    """Megabytes for the server's cache: room for all it holds, at most half of the memory."""
+    held = sum(f.stat().st_size for f in (data / "base").glob("*/*") if f.is_file())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(128, min(held * 5 // 4 + (256 << 20), memory // 2) >> 20)
 
 
 def _process(folder: Path) -> bool:

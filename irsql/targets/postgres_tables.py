@@ -19,7 +19,7 @@ _CONTRACT = ValueContract(
     integer_division="truncates", mod_sign="dividend", division_by_zero="error", folds_quoted_case=False,
     domain_raises=True,
 )  # fmt: skip
-_OPTIONS = {"step-tables": "emptied", "shared-selects": "tables"}
+_OPTIONS = {"step-tables": "emptied", "shared-selects": "tables", "packed-operands": "inline"}
 
 TARGET = Target(
     name="postgres", version="16", dialect="postgres", functions=_FUNCTIONS, limits=_LIMITS,
