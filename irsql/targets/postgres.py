@@ -149,7 +149,7 @@ class Postgres(Driver):
             if self._open is not None and self._made and not self._open.closed:
                 self._roll_back()
                 for schema in self._made:
-                    self._open.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")
+                    self._open.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE".encode())
         self.closed = True
         if self._open is not None:
             self._open.close()
@@ -344,12 +344,12 @@ class Postgres(Driver):
     def _run(self, statement: str, parameters: Sequence[Any] | None) -> psycopg.Cursor[tuple[Any, ...]]:
         with _errors():
             if isinstance(statement, Prepared):
-                done = self._connection.execute(statement, parameters, prepare=True)
+                done = self._connection.execute(statement.encode(), parameters, prepare=True)
                 if statement.fills:  # what reads the table is planned next, and its plan stays
-                    self._connection.execute(f"ANALYZE {statement.fills}")
+                    self._connection.execute(f"ANALYZE {statement.fills}".encode())
                     statement.fills = ""
                 return done
-            return self._connection.execute(self._placed(statement), parameters, prepare=False)
+            return self._connection.execute(self._placed(statement).encode(), parameters, prepare=False)
 
     def read(self, spec: TableSpec, catalog: str | None = None) -> pa.Table:
         """All rows of a table of a program."""
@@ -377,7 +377,7 @@ class Postgres(Driver):
     def _roll_back(self) -> None:
         with suppress(psycopg.Error):
             if self._open is not None and self._open.info.transaction_status != TransactionStatus.IDLE:
-                self._open.execute(self.control.rollback)
+                self._open.execute(self.control.rollback.encode())
 
 
 class PgVector(Postgres):
@@ -405,9 +405,9 @@ def _target(table: str, columns: Sequence[str], catalog: str | None) -> str:
     return f"{home}{quoted(table)} ({', '.join(quoted(c) for c in columns)})"
 
 
-def _copy(target: str, way: str) -> str:
+def _copy(target: str, way: str) -> bytes:
     """``COPY``, which sqlglot does not write."""
-    return f"COPY {target} {way} (FORMAT BINARY)"
+    return f"COPY {target} {way} (FORMAT BINARY)".encode()
 
 
 def _schema_name(text: str) -> str:

@@ -314,16 +314,17 @@ def _subquery(query: exp.Query, alias: str) -> exp.Subquery:
 def _cell(cell: Value) -> tuple[Value, int, Value, Value | None] | None:
     """``(digit, n, x, position)`` of a packed column: ``x`` of the rows whose ``digit`` is ``n``, as lane or number."""
     op = cell.owner
+    position: Value | None
     if isinstance(op, ex.Pack):
         test = op.condition[0].owner if len(op.condition) == 1 else None
-        found: tuple[Value, Value | None] = op.x, op.position
+        x, position = op.x, op.position
     else:
         choice = op.x.owner if isinstance(op, ex.Aggregate) and op.kind == "sum" else None
         if not isinstance(choice, ex.Select) or not isinstance(choice.on_false.owner, ex.Constant):
             return None
         if choice.on_false.owner.value != 0:
             return None
-        test, found = choice.condition.owner, (choice.on_true, None)
+        test, x, position = choice.condition.owner, choice.on_true, None
     if not isinstance(test, ex.Compare) or test.kind != "eq" or not isinstance(test.rhs.owner, ex.Constant):
         return None
-    return test.lhs, int(test.rhs.owner.value), *found
+    return test.lhs, int(test.rhs.owner.value), x, position

@@ -10,7 +10,6 @@ the log, and the server's command line.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -18,6 +17,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
 
 START_SECONDS = 60
 

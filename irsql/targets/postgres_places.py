@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote, urldefrag, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import attrs
 
@@ -47,7 +47,7 @@ class Place:
         """
         if server is not None:
             return cls(server.address, MODEL, text)
-        base, fragment = urldefrag(text)
+        base, _, fragment = text.partition("#")
         schema = unquote(fragment) or MODEL
         if "\0" in schema or len(schema.encode()) > 63 or schema.startswith("pg_"):
             raise EngineError(f"a schema has a name of at most 63 bytes that does not begin with pg_, not {schema!r}")

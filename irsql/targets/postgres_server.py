@@ -27,10 +27,8 @@ from typing import IO
 from irsql.targets import postgres_keeper
 from irsql.targets.errors import EngineError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 DATA, LOG, USERS, STARTING, WRITING = "data", "log", "users.lock", "start.lock", "write.lock"
 SETTINGS = {
@@ -151,7 +149,7 @@ def using(folder: Path, end: str = "keep") -> Server:
     EngineError
         If it cannot be started.
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         raise EngineError("an embedded PostgreSQL runs on Linux and macOS: give the address of a server, postgresql://…")
     with _guard:
         server = _running.get(folder)

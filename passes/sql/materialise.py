@@ -21,7 +21,7 @@ SHARED = "shared-selects"
 """Option of a target: ``tables`` where a common table expression is parsed anew for each of its readers, so that chains
 of shared ones grow exponentially."""
 PACKED = "packed-operands"
-"""Option of a target: ``inline`` where a packed operand is faster as a common table expression of its product, because a
+"""Option of a target: ``inline`` where a packed operand is faster as a common table expression of its product: where a
 long value of a table is fetched from elsewhere each time it is used."""
 _STATEMENTS = (so.Materialise, so.Append, so.Store)
 
