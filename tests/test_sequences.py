@@ -60,6 +60,24 @@ def test_neighbours_with_other_settings_change_nothing(model: Model) -> None:
         sequence.delete()
 
 
+def test_nothing_grows_with_the_tokens(model: Model) -> None:
+    """PostgreSQL's catalogue, whose rows say what tables there are and where they begin."""
+    if "postgresql" not in model.db.schemes:
+        pytest.skip("the engine has no catalogue that a step could write")
+    query = ("SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relname IN "
+             "('pg_class', 'pg_attribute', 'pg_type', 'pg_depend', 'pg_statistic') ORDER BY relname")  # fmt: skip
+    step_tables = "SELECT SUM(pg_relation_size(oid)) FROM pg_class WHERE relname LIKE 'decode%'"
+    sequence = model.sequence()
+    sequence.prefill(PROMPTS[0])
+    for _ in range(4):
+        sequence.step()
+    before = [model.db.rows(q) for q in (query, step_tables)]
+    for _ in range(60):
+        sequence.step()
+    assert [model.db.rows(q) for q in (query, step_tables)] == before
+    sequence.delete()
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_resumed_and_forked_equal_uninterrupted(path: Path, tmp_path: Path, name: str) -> None:
     def go_on(model: Model, number: int | None, steps: int) -> list[int]:
