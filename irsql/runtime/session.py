@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from irsql.runtime import rows, tokens
 from irsql.runtime.errors import UserError
+from irsql.runtime.facts import facts_of, program_of
 from irsql.runtime.forks import Forks
-from irsql.runtime.load import FORMAT, digest_of
 from irsql.runtime.sequence import TokenSequence, changing
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
 from irsql.runtime.template import ChatTemplate
@@ -124,10 +124,10 @@ class Model:
         try:
             db.attach(file, MODEL, read_only=True)
             try:
-                facts = _facts(db, file)
+                facts = facts_of(db, file)
             except EngineError as error:
                 raise UserError(f"{file} is damaged or cut short: load the model again ({error})") from error
-            stored = _program(facts, file)
+            stored = program_of(facts, file)
             if program is not None and program.text_hash != stored.text_hash:
                 raise UserError(
                     f"{file} was loaded for another program: load the model again (it reads the whole checkpoint)"
@@ -492,24 +492,3 @@ class Model:
 def _same(file: str | os.PathLike[str], state: str | os.PathLike[str]) -> bool:
     """Whether two places are one file."""
     return os.path.exists(file) and os.path.exists(state) and os.path.samefile(file, state)
-
-
-def _facts(db: Driver, path: str | os.PathLike[str]) -> dict[str, str]:
-    if META not in db.tables(MODEL):
-        raise UserError(f"{path} is a database, but not one that irsql loaded a model into")
-    facts = dict(db.rows(db.control.read(META, ("key", "value"), MODEL)))
-    if facts.get("format") != FORMAT:
-        raise UserError(f"{path} has the format {facts.get('format')}, this irsql reads {FORMAT}: load the model again")
-    if "program" not in facts:
-        raise UserError(f"{path} is damaged: it holds no program; load the model again")
-    return facts
-
-
-def _program(facts: dict[str, str], path: str | os.PathLike[str]) -> Program:
-    try:
-        program = Program.from_json(facts["program"])
-    except ValueError as error:
-        raise UserError(f"{path} holds {error}") from error
-    if facts.get("digest") != digest_of(facts):
-        raise UserError(f"{path} is damaged: it does not say what was loaded; load the model again")
-    return program
