@@ -18,7 +18,8 @@ from irsql.runtime import generate as generation
 from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model as Model_
-from irsql.targets.base import DEFAULT_TARGET
+from irsql.targets.base import DEFAULT_TARGET, driver_of, is_database
+from irsql.targets.driver import is_address
 
 if TYPE_CHECKING:
     from irsql.ir.instruments.base import Instrument
@@ -123,7 +124,7 @@ def load(
     path
         A database that ``irsql load`` wrote, or a Hugging Face folder: that is compiled and loaded into the cache once.
     db
-        Where the state of sequences lives: a file, or memory.
+        Where the state of sequences lives: a file, or memory; in PostgreSQL the name of a schema beside the model.
     target
         What a folder is compiled for, by default ``duckdb``; a loaded database has been compiled for its own, and
         another is refused.
@@ -143,17 +144,29 @@ def load(
     """
     if target is not None:
         check_target(target)
-    source = Path(path)
-    if not source.exists():
-        raise UserError(f"there is no {source}: give a model folder or a loaded database")
-    folder = source.is_dir()
-    file = cached(source, capture, progress, instruments, target or DEFAULT_TARGET) if folder else source
+    checkpoint = is_checkpoint(path)
+    file = cached(Path(path), capture, progress, instruments, target or DEFAULT_TARGET) if checkpoint else path
     model = Model.open(file, state=db, threads=threads, memory_limit=memory_limit)
     if target is not None and model.program.target != target:
         model.close()
-        raise UserError(f"{source} was compiled for the target {model.program.target!r}: load the folder again for "
+        raise UserError(f"{path} was compiled for the target {model.program.target!r}: load the folder again for "
                         f"{target!r}")
     return model
+
+
+def is_checkpoint(place: str | os.PathLike[str]) -> bool:
+    """Whether a place is a model's folder, and no loaded database.
+
+    Raises
+    ------
+    UserError
+        If there is nothing.
+    """
+    if is_address(place):
+        return False
+    if not Path(place).exists():
+        raise UserError(f"there is no {place}: give a model folder or a loaded database")
+    return Path(place).is_dir() and not is_database(Path(place))
 
 
 def check_target(target: str) -> None:
@@ -223,7 +236,7 @@ def cached(
     load_database(program, checkpoint, file, progress=progress, force=True)
     for older in base.glob(f"{glob.escape(family)}*.db"):
         if older != file:
-            older.unlink(missing_ok=True)
+            driver_of(older).remove(str(older))
     return file
 
 

@@ -1,4 +1,4 @@
-"""What the cost model foretold of each contraction, kept with the program: ``irsql profile --layout-report`` shows it."""
+"""What the cost model foretold of each contraction, kept with the program for ``irsql profile --layout-report``."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 from irsql.api import Model
 from tests.models.databases import database
 from tests.models.llamas import llama_config, random_llama
-from tests.models.targets import TARGETS
+from tests.models.targets import TARGETS, state_of
 
 PROMPTS = [[1, 5, 9], [7], [3, 3, 3, 3, 3, 3, 3], [50, 60], [99, 2, 4, 8, 16], [11, 12, 13, 14], [42] * 9, [5, 1], [77],
            [30, 20, 10, 1, 2, 3]]  # fmt: skip
@@ -60,6 +60,24 @@ def test_neighbours_with_other_settings_change_nothing(model: Model) -> None:
         sequence.delete()
 
 
+def test_nothing_grows_with_the_tokens(model: Model) -> None:
+    """PostgreSQL's catalogue, whose rows say what tables there are and where they begin."""
+    if "postgresql" not in model.db.schemes:
+        pytest.skip("the engine has no catalogue that a step could write")
+    query = ("SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relname IN "
+             "('pg_class', 'pg_attribute', 'pg_type', 'pg_depend', 'pg_statistic') ORDER BY relname")  # fmt: skip
+    step_tables = "SELECT SUM(pg_relation_size(oid)) FROM pg_class WHERE relname LIKE 'decode%'"
+    sequence = model.sequence()
+    sequence.prefill(PROMPTS[0])
+    for _ in range(4):
+        sequence.step()
+    before = [model.db.rows(q) for q in (query, step_tables)]
+    for _ in range(60):
+        sequence.step()
+    assert [model.db.rows(q) for q in (query, step_tables)] == before
+    sequence.delete()
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_resumed_and_forked_equal_uninterrupted(path: Path, tmp_path: Path, name: str) -> None:
     def go_on(model: Model, number: int | None, steps: int) -> list[int]:
@@ -71,7 +89,7 @@ def test_resumed_and_forked_equal_uninterrupted(path: Path, tmp_path: Path, name
 
     with Model.open(path) as model:
         want = go_on(model, None, 8)
-    db = tmp_path / "state.db"
+    db = state_of(path, tmp_path)
     got: list[int] = []
     for steps in (3, 1, 4):
         with Model.open(path, state=db) as model:

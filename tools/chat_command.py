@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from irsql.api import Model
@@ -36,7 +37,7 @@ def run(model: Model, chat: Chat, max_new_tokens: int) -> None:
     if terminal:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - line editing and history for input()
-        print(f"irsql: {model.path.stem}; {HELP}", file=sys.stderr)
+        print(f"irsql: {Path(str(model.path)).stem}; {HELP}", file=sys.stderr)
     unanswered = 0
     for message in _messages(terminal):
         if message == "/exit":

@@ -164,7 +164,10 @@ def chat(
 def load(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A Hugging Face folder with safetensors weights.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The database to write.")],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="FILE", help="The database to write, or an address postgresql://…#SCHEMA."),
+    ],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     capture: CaptureOption = Capture.fused, target: TargetOption = "duckdb",
     progress: Annotated[bool | None, typer.Option(help="Show a bar; by default on a terminal.")] = None,
@@ -182,9 +185,10 @@ def load(
     from irsql import api
     from irsql.frontend.checkpoint import Checkpoint
     from irsql.runtime import load as loading
+    from irsql.targets.base import driver
 
     api.check_target(target)
-    loading.check_free(output, force)
+    loading.check_free(output, force, driver(target))
     checkpoint = Checkpoint.open(folder)
     plug_in(plugin)
     with _options(context).build() as instruments:
@@ -317,7 +321,7 @@ def demo(
 
 def open_model(
     context: typer.Context,
-    source: Path,
+    source: str | Path,
     *,
     target: str | None = None,
     capture: Capture = Capture.fused,
@@ -328,7 +332,7 @@ def open_model(
     """The model behind a command's argument; the command's instruments watch where it is compiled."""
     from irsql import api
 
-    if not source.is_dir() and _options(context) != type(_options(context))():
+    if not api.is_checkpoint(source) and _options(context) != type(_options(context))():
         print(f"irsql: {source} is compiled already: there is nothing to watch", file=sys.stderr)
     with _options(context).build() as instruments:
         return api.load(source, db=state, target=target, capture=capture.value, threads=threads,

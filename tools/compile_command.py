@@ -20,7 +20,7 @@ from irsql.targets.base import DEFAULT_TARGET
 
 
 def write_scripts(
-    source: Path,
+    model_: str,
     out: Path,
     options: InstrumentOptions,
     *,
@@ -44,10 +44,9 @@ def write_scripts(
     if target is not None:
         api.check_target(target)
         scripts.check_target(target)
-    if not source.exists():
-        raise UserError(f"there is no {source}: give a model folder or a loaded database")
     with ExitStack() as stack:
-        if source.is_dir():
+        if api.is_checkpoint(model_):
+            source = Path(model_)
             with options.build() as instruments:
                 program = api.compile_folder(source, capture, instruments, pipeline, target or DEFAULT_TARGET)
             has_weights = (source / SINGLE_NAME).exists() or (source / INDEX_NAME).exists()
@@ -60,8 +59,8 @@ def write_scripts(
             )
         else:
             if pipeline is not None:
-                raise UserError(f"{source} is compiled already: --pass-pipeline takes a model folder")
-            model = stack.enter_context(api.load(source, target=target))
+                raise UserError(f"{model_} is compiled already: --pass-pipeline takes a model folder")
+            model = stack.enter_context(api.load(model_, target=target))
             scripts.check_target(model.program.target)
             program, text = model.program, model.tokenizer_text
             content = scripts.from_database(model) if with_weights else None

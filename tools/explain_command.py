@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from irsql.targets.program import Function, Program
 
 
-def program_of(model: Path, capture: Literal["fused", "aten"]) -> Program:
+LONG = ("shapes", "predictions")
+"""Facts of a program that are not printed."""
+
+def program_of(model: str, capture: Literal["fused", "aten"]) -> Program:
     """The program of a database, or of a folder, of which only the configuration is read.
 
     Raises
@@ -29,10 +32,8 @@ def program_of(model: Path, capture: Literal["fused", "aten"]) -> Program:
     """
     from irsql import api
 
-    if not model.exists():
-        raise UserError(f"there is no {model}: give a model folder or a loaded database")
-    if model.is_dir():
-        return api.compile_folder(model, capture)
+    if api.is_checkpoint(model):
+        return api.compile_folder(Path(model), capture)
     with api.Model.open(model) as opened:
         return opened.program
 
@@ -166,7 +167,7 @@ def as_json(program: Program, name: str) -> str:
 
     function = function_of(program, name)
     return json.dumps({
-        "target": program.target, "function": name, "meta": {k: v for k, v in program.meta.items() if k not in ("shapes", "predictions")},
+        "target": program.target, "function": name, "meta": {k: v for k, v in program.meta.items() if k not in LONG},
         "stored": [table(s.table) for s in program.stored], "states": [table(s) for s in function.states],
         "layers": [{"path": layer.path, "statements": [
             {"number": s.number, "scope": s.statement.scope, "kind": s.statement.kind, "writes": s.statement.table,

@@ -27,10 +27,11 @@ class Grouping(StrEnum):
 
 
 ModelArg = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A Hugging Face folder, or a database `irsql load` wrote.")
+    str, typer.Argument(metavar="MODEL", help="A Hugging Face folder, or a database `irsql load` wrote.")
 ]
 TargetOption = Annotated[
-    str, typer.Option(help="What to compile for: duckdb, sqlite, or a target of a package of yours.")
+    str,
+    typer.Option(help="What to compile for: duckdb, sqlite, postgres, pgvector, or a target of a package of yours."),
 ]
 ModelTargetOption = Annotated[
     str | None,
@@ -73,7 +74,10 @@ Plugin = Annotated[
     list[str] | None, typer.Option(metavar="FILE|MODULE", help="Load passes of your own from a Python file or module.")
 ]
 MemoryLimit = Annotated[str | None, typer.Option(metavar="4GB", help="Most memory for the engine's buffers.")]
-StateFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Keep sequences and state in this database.")]
+StateFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Keep sequences and state in this database (PostgreSQL: a schema's name)."),
+]
 NeededStateFile = Annotated[Path, typer.Option(metavar="FILE", help="The database of the sequences.")]
 
 

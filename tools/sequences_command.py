@@ -57,11 +57,16 @@ def delete(
             sequence.delete()
 
 
-def _opened(model: Path, db: Path) -> Model:
+def _opened(model: str, db: Path) -> Model:
     from irsql import api
     from irsql.runtime.errors import UserError
+    from irsql.targets.base import driver_of
 
-    if not db.exists():
+    if not api.is_checkpoint(model):
+        there = driver_of(model).has_state(model, str(db))
+    else:
+        there = db.exists()
+    if not there:
         raise UserError(f"there is no {db}: give the file that --db of another command wrote")
     return api.load(model, db=db)
 

@@ -202,6 +202,8 @@ class ValueContract(Attribute):
         The engine has a boolean type (else 0 and 1).
     folds_quoted_case
         Quoted identifiers that differ in case only are the same.
+    domain_raises
+        A function of a number outside of its domain (``log`` of 0, ``sqrt`` of -1) is an error.
     """
 
     float32: bool = True
@@ -217,6 +219,7 @@ class ValueContract(Attribute):
     division_by_zero: str = "ieee"
     boolean: bool = True
     folds_quoted_case: bool = True
+    domain_raises: bool = False
 
     def verify(self) -> None:
         for field, allowed in (("integer_division", ("truncates", "floors", "float")),

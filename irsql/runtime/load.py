@@ -27,9 +27,9 @@ from irsql.runtime import tokens
 from irsql.runtime.assemble import Array, Weights, tables
 from irsql.runtime.errors import UserError
 from irsql.runtime.template import ChatTemplate
-from irsql.targets.base import driver, driver_of
+from irsql.targets.base import driver, driver_of, is_database
 from irsql.targets.control import META, MODEL, MODEL_TABLES, TABLES, VOCABULARY
-from irsql.targets.driver import Driver
+from irsql.targets.driver import Driver, is_address, scheme_of
 from irsql.targets.errors import EngineError
 from irsql.targets.program import Program, Stored
 
@@ -77,7 +77,7 @@ def load(
     force: bool = False,
     progress: bool | None = None,
     note: Note | None = None,
-) -> Path:
+) -> Path | str:
     """Write the database of a compiled model.
 
     Parameters
@@ -87,9 +87,9 @@ def load(
     checkpoint
         The weights.
     out
-        File to write.
+        File to write, or the address of a schema.
     force
-        Replace an existing file.
+        Replace what is there.
     progress
         Show a bar on standard error; by default where that is a terminal.
     note
@@ -97,24 +97,25 @@ def load(
 
     Returns
     -------
-    Path
-        The file.
+    Path or str
+        The file, or the address.
 
     Raises
     ------
     UserError
         If the file exists, is being written by somebody else, or the disk is too small.
     """
-    target = Path(os.path.realpath(out))
-    say = note or (lambda text: print(text, file=sys.stderr))
-    check_free(target, force)
-    if not target.parent.is_dir():
-        raise UserError(f"there is no folder {target.parent}")
-    _check_space(target, program)
-    names = parameter_names(program, checkpoint)
-    partial = target.with_name(target.name + ".partial")
     engine = driver(program.target)
-    _discard(partial, engine, say)
+    target = place_of(out)
+    say = note or (lambda text: print(text, file=sys.stderr))
+    check_free(target, force, engine)
+    if not is_address(target):
+        if not Path(target).parent.is_dir():
+            raise UserError(f"there is no folder {Path(target).parent}")
+        _check_space(Path(target), program)
+    names = parameter_names(program, checkpoint)
+    partial = engine.partial(target)
+    _discard(partial, target, engine, say)
     with engine.for_loading(partial) as db:
         try:
             db.attach(partial, MODEL)  # whoever holds it is writing it: it is not ours to remove
@@ -125,17 +126,26 @@ def load(
                 fill(db, program, Counting(checkpoint, count), names)
             _write_control(db, program, checkpoint)
             db.detach(MODEL)
-            _publish(partial, target, force, engine)
-    return target
+            db.close()
+            check_free(target, force, engine)
+            if not is_address(target) and os.path.isdir(target) != os.path.isdir(partial):
+                driver_of(target).remove(target)  # a file cannot take the place of a folder
+            engine.publish(partial, target)
+    return target if is_address(target) else Path(target)
+
+
+def place_of(out: str | os.PathLike[str]) -> str:
+    """An address as it is, a path with its links followed."""
+    return os.fspath(out) if is_address(out) else os.path.realpath(out)
 
 
 @contextlib.contextmanager
-def _removed_on_failure(db: Driver, partial: Path) -> Iterator[None]:
+def _removed_on_failure(db: Driver, partial: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
         db.close()
-        _remove(partial, type(db))
+        type(db).remove(partial)
         raise
 
 
@@ -269,20 +279,25 @@ def _bar(checkpoint: Source, names: Mapping[str, str], progress: bool | None) ->
         yield count
 
 
-def check_free(target: Path, force: bool) -> None:
-    """Whether a file may be written.
+def check_free(place: str | os.PathLike[str], force: bool, engine: type[Driver]) -> None:
+    """Whether a database may be written.
 
     Raises
     ------
     UserError
-        If it exists and is not to be replaced.
+        If it exists and is not to be replaced, or the engine has no such places.
     """
-    if target.is_dir():
-        raise UserError(f"{target} is a folder: give the name of a file")
-    if is_special(target):
-        raise UserError(f"{target} is no file that can be replaced")
-    if target.exists() and not force:
-        raise UserError(f"{target} exists already: give --force to replace it")
+    if is_address(place):
+        if scheme_of(place) not in engine.schemes:
+            raise UserError(f"{engine.title} takes a file, not an address")
+    else:
+        target = Path(place)
+        if target.is_dir() and not is_database(target):
+            raise UserError(f"{target} is a folder: give the name of a file")
+        if is_special(target) and not target.is_dir():
+            raise UserError(f"{target} is no file that can be replaced")
+    if not force and engine.exists(os.fspath(place)):
+        raise UserError(f"{place} exists already: give --force to replace it")
 
 
 def _check_space(target: Path, program: Program) -> None:
@@ -295,10 +310,10 @@ def _check_space(target: Path, program: Program) -> None:
         raise UserError(f"{target.parent} has {free / 1e9:.1f} GB left, the model needs {needed / 1e9:.1f} GB")
 
 
-def _discard(partial: Path, engine: type[Driver], say: Note) -> None:
-    """Make room for a new partial file: the rest of a killed load goes, one that is being written stays."""
-    if not partial.exists():
-        _remove(partial, engine)
+def _discard(partial: str, target: str, engine: type[Driver], say: Note) -> None:
+    """Make room for a new partial database: the rest of a killed load goes, one that is being written stays."""
+    if not engine.exists(partial):
+        engine.remove(partial)
         return
     before = driver_of(partial)
     with before() as db:
@@ -307,27 +322,6 @@ def _discard(partial: Path, engine: type[Driver], say: Note) -> None:
         except EngineError as error:
             if "in use" in str(error):
                 raise UserError(f"another process is writing {partial}: wait for it to end") from error
-    say(f"irsql: an earlier load into {partial.name.removesuffix('.partial')} was interrupted; starting again")
+    say(f"irsql: an earlier load into {os.path.basename(target)} was interrupted; starting again")
     for one in {before, engine}:
-        _remove(partial, one)
-
-
-def _remove(partial: Path, engine: type[Driver]) -> None:
-    for suffix in ("", *engine.beside):
-        Path(f"{partial}{suffix}").unlink(missing_ok=True)
-    shutil.rmtree(f"{partial}.tmp", ignore_errors=True)
-
-
-def _publish(partial: Path, target: Path, force: bool, engine: type[Driver]) -> None:
-    """Give the finished file its name, after it is safely on disk."""
-    with partial.open("rb") as stream:
-        os.fsync(stream.fileno())
-    check_free(target, force)
-    os.replace(partial, target)
-    _remove(partial, engine)
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        one.remove(partial)

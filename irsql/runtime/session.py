@@ -18,15 +18,27 @@ import pyarrow as pa
 
 from irsql.runtime import rows, tokens
 from irsql.runtime.errors import UserError
+from irsql.runtime.facts import facts_of, program_of
 from irsql.runtime.forks import Forks
-from irsql.runtime.load import FORMAT, digest_of
 from irsql.runtime.sequence import TokenSequence, changing
 from irsql.runtime.settings import COLUMNS, Settings, sampler_for
 from irsql.runtime.template import ChatTemplate
 from irsql.targets.base import driver_of
-from irsql.targets.control import META, MODEL, SEQUENCE, STATE, STATE_FORMAT, STOP, TOKEN, VOCABULARY
-from irsql.targets.driver import Driver
+from irsql.targets.control import (
+    META,
+    MODEL,
+    SEQUENCE,
+    STATE,
+    STATE_FORMAT,
+    STATE_TABLES,
+    STOP,
+    TOKEN,
+    VOCABULARY,
+    states,
+)
+from irsql.targets.driver import Driver, is_address
 from irsql.targets.errors import EngineError
+from irsql.targets.names import view_of
 from irsql.targets.program import Function, Program
 from irsql.targets.segments import Segments
 
@@ -56,7 +68,7 @@ class Model:
         Identify the weights, and weights and program together; a state database belongs to one of these.
     """
 
-    def __init__(self, db: Driver, path: Path, program: Program, facts: dict[str, str]) -> None:
+    def __init__(self, db: Driver, path: str | os.PathLike[str], program: Program, facts: dict[str, str]) -> None:
         self.db, self.path, self.program = db, path, program
         self.generation_config: dict[str, Any] = json.loads(facts.get("generation_config", "{}"))
         self.config: dict[str, Any] = json.loads(facts.get("config", "{}"))
@@ -105,17 +117,17 @@ class Model:
         UserError, EngineError
             If a file is missing, damaged, in use, or something else.
         """
-        file = Path(path)
-        if os.fspath(state) != ":memory:" and Path(state).exists() and file.exists() and Path(state).samefile(file):
+        file = path if is_address(path) else Path(path)
+        if _same(file, state):
             raise UserError(f"{file} is the model: give another file for the state")
         db = driver_of(file)(threads, memory_limit, temp_directory)
         try:
             db.attach(file, MODEL, read_only=True)
             try:
-                facts = _facts(db, file)
+                facts = facts_of(db, file)
             except EngineError as error:
                 raise UserError(f"{file} is damaged or cut short: load the model again ({error})") from error
-            stored = _program(facts, file)
+            stored = program_of(facts, file)
             if program is not None and program.text_hash != stored.text_hash:
                 raise UserError(
                     f"{file} was loaded for another program: load the model again (it reads the whole checkpoint)"
@@ -451,7 +463,9 @@ class Model:
             raise UserError(f"{state} is a loaded model: give another file for the state")
         try:
             with db.transaction():
-                for statement in (*Segments(c).schema(self.program), *c.temporaries(self.program)):
+                # What is there already is left alone: making it again would wait for the others that use it.
+                schema = [] if self._state_names() <= db.tables(STATE) else Segments(c).schema(self.program)
+                for statement in (*schema, *c.temporaries(self.program)):
                     db.execute(statement)
                 facts = dict(db.rows(c.read(META, ("key", "value"), STATE)))
                 if "model" not in facts:
@@ -466,22 +480,12 @@ class Model:
             raise UserError(f"{state} holds sequences of another model: give another file for the state")
 
 
-def _facts(db: Driver, path: Path) -> dict[str, str]:
-    if META not in db.tables(MODEL):
-        raise UserError(f"{path} is a database, but not one that irsql loaded a model into")
-    facts = dict(db.rows(db.control.read(META, ("key", "value"), MODEL)))
-    if facts.get("format") != FORMAT:
-        raise UserError(f"{path} has the format {facts.get('format')}, this irsql reads {FORMAT}: load the model again")
-    if "program" not in facts:
-        raise UserError(f"{path} is damaged: it holds no program; load the model again")
-    return facts
+    def _state_names(self) -> set[str]:
+        """The tables and views of a state database."""
+        own = [spec.name for spec in states(self.program)]
+        return {*STATE_TABLES, *own, *map(view_of, own)}
 
 
-def _program(facts: dict[str, str], path: Path) -> Program:
-    try:
-        program = Program.from_json(facts["program"])
-    except ValueError as error:
-        raise UserError(f"{path} holds {error}") from error
-    if facts.get("digest") != digest_of(facts):
-        raise UserError(f"{path} is damaged: it does not say what was loaded; load the model again")
-    return program
+def _same(file: str | os.PathLike[str], state: str | os.PathLike[str]) -> bool:
+    """Whether two places are one file."""
+    return os.path.exists(file) and os.path.exists(state) and os.path.samefile(file, state)

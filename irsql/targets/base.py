@@ -13,6 +13,7 @@ import importlib
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from irsql.targets.shell import Shell
 
 DEFAULT_TARGET = "duckdb"
-BACKENDS = {"duckdb": "irsql.targets.duckdb_tables:DUCKDB", "sqlite": "irsql.targets.sqlite_tables:SQLITE"}
+BACKENDS = {
+    "duckdb": "irsql.targets.duckdb_tables:DUCKDB", "sqlite": "irsql.targets.sqlite_tables:SQLITE",
+    "postgres": "irsql.targets.postgres_tables:POSTGRES", "pgvector": "irsql.targets.postgres_tables:PGVECTOR",
+}  # fmt: skip
 """Targets of the project: name to where its :class:`Backend` is."""
 
 
@@ -229,17 +233,39 @@ def _imported(what: str, place: str, base: type[T]) -> type[T]:
     return found
 
 
-def driver_of(path: str | os.PathLike[str]) -> type[Driver]:
-    """The driver whose engine wrote a file; that of the first target where none knows it."""
-    from irsql.targets.driver import HEAD
+def driver_of(place: str | os.PathLike[str]) -> type[Driver]:
+    """The driver whose engine wrote a file or a folder, or has servers with such addresses.
 
+    That of the first target where none knows a place.
+
+    Raises
+    ------
+    IRError
+        If no engine has servers with addresses of this scheme.
+    """
+    from irsql.targets.driver import HEAD, scheme_of
+
+    first = driver(next(iter(BACKENDS)))
+    drivers = (driver(name) for name in backends() if backend(name).driver)
+    scheme = scheme_of(place)
+    if scheme:
+        found = next((d for d in drivers if scheme in d.schemes), None)
+        if found is None:
+            raise IRError(f"no target has servers with addresses that begin with {scheme}://")
+        return found
+    path = Path(place)
+    if path.is_dir():
+        return next((d for d in drivers if d.recognises_folder(path)), first)
     try:
         with open(path, "rb") as stream:
             head = stream.read(HEAD)
     except OSError:
         head = b""
-    first = driver(next(iter(BACKENDS)))
     if not head or first.recognises(head):
         return first
-    others = (driver(name) for name in backends() if backend(name).driver)
-    return next((d for d in others if d.recognises(head)), first)
+    return next((d for d in drivers if d.recognises(head)), first)
+
+
+def is_database(folder: Path) -> bool:
+    """Whether a folder is a database of an engine that keeps its databases in folders."""
+    return folder.is_dir() and driver_of(folder).recognises_folder(folder)

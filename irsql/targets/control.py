@@ -162,10 +162,14 @@ class Control:
         return node.sql(dialect=self.dialect, unsupported_level=ErrorLevel.RAISE, copy=False)
 
     # -- definitions ---------------------------------------------------------------------------------
+    def column_type(self, type_: str, catalog: str | None) -> exp.DataType:
+        """The SQL type of columns of an IR type, in an attached database or among the temporary tables."""
+        return sql_type(type_)
+
     def create_table(self, table_name: str, columns: Sequence[tuple[str, str]], catalog: str | None = None,
                      exists_ok: bool = False, replace: bool = False) -> str:
         """``CREATE TABLE`` with columns of IR types; a temporary one without a catalog."""
-        defs = [exp.ColumnDef(this=name(c), kind=sql_type(t)) for c, t in columns]
+        defs = [exp.ColumnDef(this=name(c), kind=self.column_type(t, catalog)) for c, t in columns]
         schema = exp.Schema(this=table(table_name, catalog), expressions=defs)
         temporary = None if catalog else exp.Properties(expressions=[exp.TemporaryProperty()])
         return self.text(exp.Create(this=schema, kind="TABLE", exists=exists_ok, replace=replace,
@@ -291,7 +295,9 @@ class Control:
 
     def idle_all(self) -> str:
         """Let no sequence take part in the next step."""
-        return self.text(exp.Update(this=table(SEQUENCE, STATE), expressions=[equal(col("live"), exp.false())]))
+        live = exp.Where(this=col("live"))
+        return self.text(exp.Update(this=table(SEQUENCE, STATE), expressions=[equal(col("live"), exp.false())],
+                                    where=live))  # fmt: skip
 
     def _dims(self, program: Program, function: Function) -> list[str]:
         """The symbols of a function whose graph was captured for one sequence: past and new rows."""
@@ -388,7 +394,8 @@ class Control:
                                     properties=exp.Properties(expressions=[exp.TemporaryProperty()])))  # fmt: skip
 
     def _fill(self, spec: TableSpec, query: exp.Select, values: Sequence[exp.Expr]) -> list[str]:
-        columns = [_cast(v, c) for v, c in zip(values, spec.columns, strict=True)]
+        columns = [named(exp.Cast(this=v, to=self.column_type(c.type, None)), c.name)
+                   for v, c in zip(values, spec.columns, strict=True)]  # fmt: skip
         return self._temporary(spec.name, query.select(*columns, copy=False))
 
 

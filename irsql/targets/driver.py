@@ -7,10 +7,13 @@ Whoever uses one knows no engine by name.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import pyarrow as pa
@@ -22,6 +25,20 @@ from irsql.targets.program import Column, TableSpec
 
 HEAD = 4096
 """Bytes at the beginning of a file by which a driver knows its own."""
+
+
+_SCHEME = re.compile("([a-z][a-z0-9+.-]*)://")
+
+
+def scheme_of(place: str | os.PathLike[str]) -> str:
+    """The scheme of the address of a server; empty for a file or a folder."""
+    found = _SCHEME.match(os.fspath(place))
+    return "" if found is None else found[1]
+
+
+def is_address(place: str | os.PathLike[str]) -> bool:
+    """Whether a text is the address of a server, as ``postgresql://…``, and no path."""
+    return bool(scheme_of(place))
 
 
 def quoted(identifier: str) -> str:
@@ -91,6 +108,8 @@ class Driver(ABC):
         Endings of the files that the engine keeps beside a database.
     parallel
         Whether a statement can run on several threads.
+    schemes
+        Those of the addresses of its servers.
     closed
         Whether the connection has been closed.
     """
@@ -102,6 +121,7 @@ class Driver(ABC):
     shares_state: ClassVar[bool] = False
     beside: ClassVar[tuple[str, ...]] = ()
     parallel: ClassVar[bool] = True
+    schemes: ClassVar[tuple[str, ...]] = ()
     closed: bool
     _within: bool
 
@@ -128,6 +148,48 @@ class Driver(ABC):
     @abstractmethod
     def recognises(cls, head: bytes) -> bool:
         """Whether a file that begins so is a database of this engine."""
+
+    @classmethod
+    def recognises_folder(cls, folder: Path) -> bool:
+        """Whether a folder is a database of this engine."""
+        return False
+
+    # -- places: files here; an engine with a server says what its places are --------------------------------
+    @classmethod
+    def partial(cls, place: str) -> str:
+        """Where a database is while it is loaded, beside the place it is to have."""
+        return f"{place}.partial"
+
+    @classmethod
+    def exists(cls, place: str) -> bool:
+        """Whether something is at a place."""
+        return Path(place).exists()
+
+    @classmethod
+    def remove(cls, place: str) -> None:
+        """Remove a database that nobody uses, with what the engine keeps beside it."""
+        for suffix in ("", *cls.beside):
+            Path(f"{place}{suffix}").unlink(missing_ok=True)
+        shutil.rmtree(f"{place}.tmp", ignore_errors=True)
+
+    @classmethod
+    def publish(cls, partial: str, place: str) -> None:
+        """Give a finished database its name, after it is safely on disk; what was there is replaced."""
+        with open(partial, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(partial, place)
+        cls.remove(partial)
+        if os.name == "posix":
+            folder = os.open(Path(place).parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    @classmethod
+    def has_state(cls, model: str, state: str) -> bool:
+        """Whether there is a state for a model at a place."""
+        return cls.exists(state)
 
     @property
     @abstractmethod

@@ -274,7 +274,7 @@ class FunctionEmitter:
 
     def _select(self, op: so.Select, names: dict[Value, str]) -> exp.Query:
         def read(name: str, i: int) -> exp.Expr:
-            return column(name, f"a{i}")
+            return self.e.column_of(op.inputs[i], name, f"a{i}")
 
         types = [rel(v) for v in op.inputs]
         self.e.is_key = lambda name, i: any(k.name == name for k in types[i].keys)

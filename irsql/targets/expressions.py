@@ -84,6 +84,10 @@ class Emitter:
         """``CAST(x AS type)``."""
         return exp.Cast(this=x, to=self.data_type(type_))
 
+    def column_of(self, source: Value, name: str, alias: str) -> exp.Expr:
+        """A column of an operand of the select at hand."""
+        return column(name, alias)
+
     # -- values --------------------------------------------------------------------------------------
     def constant(self, value: bool | int | float, type_: Type) -> exp.Expr:
         """A typed literal; floats are written so that they read back exactly."""
@@ -263,6 +267,10 @@ class Emitter:
     def collect(self, x: exp.Expr, order: exp.Expr) -> exp.Expr:
         """Aggregate ``x`` into a lane in the order of ``order``."""
         return call("LIST", exp.Order(this=x, expressions=[exp.Ordered(this=order, desc=False)]))
+
+    def lane(self, items: exp.Expr, type_: ex.LaneType) -> exp.Expr:
+        """What :meth:`collect` and :meth:`pad` made, as a lane."""
+        return items
 
     def filtered(self, aggregate: exp.Expr, condition: exp.Expr) -> exp.Expr:
         """``aggregate FILTER (WHERE condition)``."""

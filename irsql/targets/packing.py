@@ -32,7 +32,7 @@ def lane(e: Emitter, op: ex.Pack, t: RelType, index: int, read: Columns) -> exp.
     for condition in op.condition:
         out = e.filtered(out, e.value(condition, read))
     nth = index - len(t.keys) if lay.column else 0
-    return out if _filled(lay, nth) == type_.length else e.pad(out, type_)
+    return e.lane(out if _filled(lay, nth) == type_.length else e.pad(out, type_), type_)
 
 
 def _digit_of(op: ex.Pack) -> tuple[Value, int] | None:

@@ -12,6 +12,7 @@ from irsql.dialects import expr as ex
 from irsql.ir.attributes import F64, I64, ScalarType
 from irsql.ir.core import Block, Builder, Op, Value
 from irsql.ir.target import Target
+from irsql.passes.rel._guards import guard
 from irsql.passes.rel._intervals import Intervals
 
 OPERATORS = ("neg", "not")
@@ -79,7 +80,7 @@ def _rule(op: Op, target: Target, intervals: Intervals) -> Rule | None:
         return _itself
     name = _needs(op)
     if name is None or target.function(name) is not None:
-        return None
+        return None if name is None else guard(op, target)
     if name == "isnan":
         return None if target.contract.has_nan and target.contract.nan_greatest else _isnan
     return _RULES.get(name)

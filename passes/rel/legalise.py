@@ -24,6 +24,7 @@ from irsql.passes.rel import _functions
 from irsql.passes.rel._extremes import lower_extremes
 from irsql.passes.rel._intervals import Intervals
 from irsql.passes.rel._limits import Bounds, depth_of, fit
+from irsql.passes.rel._magnitudes import guard_magnitudes
 from irsql.passes.rel._widen import widen
 
 WIDE = ("columns", "unnest")
@@ -54,6 +55,8 @@ class Legalise(Pass):
             for op in list(func.block.ops):
                 if isinstance(op, ro.Aggregate):
                     ctx.statistic("extremes lowered", int(lower_extremes(op, target)))
+            if target.contract.underflow_raises:
+                ctx.statistic("magnitudes guarded", guard_magnitudes(func))
             for op in list(func.block.ops):
                 if isinstance(op, ro.Project | ro.Aggregate):
                     ctx.statistic("projections added", fit(op, bounds))

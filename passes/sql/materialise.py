@@ -20,6 +20,9 @@ from irsql.ir.passes import Pass, PassContext
 SHARED = "shared-selects"
 """Option of a target: ``tables`` where a common table expression is parsed anew for each of its readers, so that chains
 of shared ones grow exponentially."""
+PACKED = "packed-operands"
+"""Option of a target: ``inline`` where a packed operand is faster as a common table expression of its product: where a
+long value of a table is fetched from elsewhere each time it is used."""
 _STATEMENTS = (so.Materialise, so.Append, so.Store)
 
 
@@ -36,8 +39,9 @@ class Materialise(Pass):
             if func.sym_name == "load":
                 continue
             _results(func)
+            inline = ctx.target and ctx.target.options.get(PACKED) == "inline"
             for op in list(func.block.ops):
-                if isinstance(op, so.Select) and _is_product(op):
+                if isinstance(op, so.Select) and _is_product(op) and not inline:
                     for v in op.inputs:
                         if _packs(v):
                             _cut(v)

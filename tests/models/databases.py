@@ -27,7 +27,7 @@ def database(
     save_llama(model, folder / "checkpoint")
     text = pipeline(layout, target)
     program = compile_model(folder / "checkpoint", target, capture=capture, pipeline_text=text).program
-    return load(program, Checkpoint.open(folder / "checkpoint"), folder / "model.db", progress=False)
+    return Path(load(program, Checkpoint.open(folder / "checkpoint"), folder / "model.db", progress=False))
 
 
 def eager_logits(model: LlamaForCausalLM, ids: Sequence[int]) -> npt.NDArray[np.float32]:

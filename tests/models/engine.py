@@ -52,12 +52,14 @@ def run_function(module: Module, name: str, arrays: Sequence[Array], symbols: Ma
             db.attach(":memory:", catalog)
         for statement in db.control.temporaries(program):
             db.execute(statement)
-        for spec, array in zip(function.inputs, arrays, strict=True):
+        for spec in function.inputs:
             db.execute(db.control.create_spec(spec, exists_ok=True))
-            db.insert(spec.name, to_arrow(spec, array))
-        dims = db.control.set_dims(program, {s: symbols[s] for s in function.symbols}) if function.symbols else ()
-        for statement in (*dims, *db.control.statements(function)):
-            db.execute(statement)
+        with db.transaction():
+            for spec, array in zip(function.inputs, arrays, strict=True):
+                db.insert(spec.name, to_arrow(spec, array))
+            dims = db.control.set_dims(program, {s: symbols[s] for s in function.symbols}) if function.symbols else ()
+            for statement in (*dims, *db.control.statements(function)):
+                db.execute(statement)
         return [from_arrow(spec, db.read(spec), symbols) for spec in function.outputs]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 import attrs
 import pytest
 
-TARGETS = ("duckdb", "sqlite")
+TARGETS = ("duckdb", "sqlite", "postgres", "pgvector")
 
 
 @attrs.frozen
@@ -32,6 +33,11 @@ class Expected:
 
 FAILURES: dict[tuple[str, str], Expected] = {}
 """(target, case) to what is expected; the only place where a case may fail on one target."""
+
+
+def state_of(model: Path, folder: Path) -> str | Path:
+    """Where a test with a folder of its own keeps a state: in a file, or in a schema beside a model in PostgreSQL."""
+    return folder.name if model.is_dir() else folder / "state.db"
 
 
 def on_targets(cases: Iterable[str]) -> pytest.MarkDecorator:

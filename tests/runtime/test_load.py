@@ -180,7 +180,7 @@ from irsql.targets.duckdb import DuckDB
 from tests.runtime import toy
 
 source, path, name, nth = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-owner = {"insert": DuckDB, "detach": DuckDB, "_publish": load, "replace": os, "_remove": load}[name]
+owner = {"insert": DuckDB, "detach": DuckDB, "publish": DuckDB, "replace": os, "remove": DuckDB}[name]
 original, calls = getattr(owner, name), 0
 
 def deadly(*args, **kwargs):
@@ -198,7 +198,7 @@ load.load(toy.program(50_000), Checkpoint.open(source), path, progress=False)
 
 @pytest.mark.parametrize(
     "moment",
-    [("insert", 1), ("insert", 6), ("insert", 13), ("detach", 1), ("_publish", 1), ("replace", 1), ("_remove", 2)],
+    [("insert", 1), ("insert", 6), ("insert", 13), ("detach", 1), ("publish", 1), ("replace", 1), ("remove", 2)],
     ids="{0[0]} {0[1]}".format,
 )
 def test_killed_while_loading(moment: tuple[str, int], tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_killed_while_loading(moment: tuple[str, int], tmp_path: Path) -> None:
     source, path = toy.folder(tmp_path / "toy", rows), tmp_path / "toy.db"
     command = [sys.executable, "-c", LOAD, str(source), str(path), moment[0], str(moment[1])]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    whole = moment[0] == "_remove"  # the first removal makes room, the second is after the file got its name
+    whole = moment[0] == "remove"  # the first removal makes room, the second is after the file got its name
     assert path.exists() == whole
     said: list[str] = []
     left = (tmp_path / "toy.db.partial").exists()

@@ -143,7 +143,7 @@ def folder(path: Path, rows: int = 6, with_tokenizer: bool = True, generation: d
 def database(path: Path, rows: int = 6, target: str = "duckdb", **options: Any) -> Path:
     """A loaded toy model at ``path / "toy.db"``."""
     source = folder(path / "toy", rows, **options)
-    return load(program(rows, target=target), Checkpoint.open(source), path / "toy.db", progress=False)
+    return Path(load(program(rows, target=target), Checkpoint.open(source), path / "toy.db", progress=False))
 
 
 def expected(prompt: Sequence[int], count: int, rows: int = 6) -> list[int]:

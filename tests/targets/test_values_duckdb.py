@@ -32,6 +32,8 @@ OWN: dict[str, Case] = {
     "minimum and min with a NaN": lambda on: on.gives(
         lambda x: torch.minimum(x, T([1.0, 1.0])), [1.0, 0.0], T([NAN, 0.0])),
     "a NaN or infinity `.long()`": lambda on: on.fails(lambda x: x.long(), REFUSED, T([NAN, 1.0])),
+    "a matrix product with a NaN": lambda on: on.same(
+        lambda x, y: x @ y, T([[NAN] * 5, [1.0] * 5]), torch.ones(5, 2)),
 }
 
 

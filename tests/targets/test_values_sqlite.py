@@ -60,6 +60,8 @@ OWN: dict[str, Case] = {
     "maximum and max with a NaN": greatest,
     "minimum and min with a NaN": least,
     "a NaN or infinity `.long()`": not_a_number_as_integer,
+    "a matrix product with a NaN": lambda on: on.same(
+        lambda x, y: x @ y, T([[NAN] * 5, [1.0] * 5]), torch.ones(5, 2)),
 }
 
 

@@ -91,18 +91,17 @@ def test_one_sentence(words: tuple[str, ...], problem: str, databases: dict[str,
 
 LOAD = """
 import os, signal, sys
-from irsql.runtime import load
 from irsql.targets.sqlite import SQLite
 from irsql.tools import cli
 
 name = sys.argv.pop(1)
-owner = {"insert": SQLite, "detach": SQLite, "_publish": load}[name]
+owner = {"insert": SQLite, "detach": SQLite, "publish": SQLite}[name]
 setattr(owner, name, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 cli.main(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("moment", ["insert", "_publish"])
+@pytest.mark.parametrize("moment", ["insert", "publish"])
 def test_killed_while_loading(moment: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.db"
     words = ["load", str(folder), "-o", str(path), "--target", "sqlite"]

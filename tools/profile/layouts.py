@@ -83,8 +83,8 @@ def show(program: Program, found: StepProfile) -> None:
                       f"{measured:,.1f} ms", f"{measured / predicted:.2f}")  # fmt: skip
     out.print(table)
     ratio = math.exp(sum(math.log(e.measured / e.predicted) for e in all_of) / len(all_of))
-    out.print(f"\nA layout is FORM LANExCOLUMNSxSEGMENTS. Measured over predicted, geometric mean: {ratio:.2f}; agreement "
-              f"in order (Kendall's tau): {_tau(all_of):.2f}.\nirsql calibrate measures the costs of this machine.")
+    out.print(f"\nA layout is FORM LANExCOLUMNSxSEGMENTS. Measured over predicted, geometric mean: {ratio:.2f};\n"
+              f"agreement in order (Kendall's tau): {_tau(all_of):.2f}. irsql calibrate measures this machine's costs.")
 
 
 def _tau(all_of: Sequence[Entry]) -> float:

@@ -1,0 +1,46 @@
+"""PostgreSQL's tables, with pgvector and without: functions, limits, costs and what its values mean."""
+
+from __future__ import annotations
+
+from irsql.ir.target import Capability, Costs, LayoutDefaults, Limits, Target, ValueContract
+from irsql.targets.base import Backend
+from irsql.targets.postgres_expressions import PostgresEmitter
+
+_SCALAR_ROWS = "element-wise operators run on scalar rows"
+_MACHINE, _DATE = "2-core x86-64, 2.6 GHz", "2026-11-26"
+_FUNCTIONS = {
+    "exp": "EXP", "log": "LN", "sqrt": "SQRT", "sin": "SIN", "cos": "COS", "tanh": "TANH", "abs": "ABS",
+    "floor": "FLOOR", "ceil": "CEIL", "trunc": "TRUNC", "round": "ROUND", "sign": "SIGN", "isnan": "=", "pow": "POWER",
+}  # fmt: skip
+# PostgreSQL itself: 1,600 columns of a table, 1,664 of a select, 8 kB a row (a double has 8 bytes), 100 arguments
+_LIMITS = Limits(max_columns=1600, max_expression_depth=64, max_sum_terms=1000, max_function_args=100)
+_CONTRACT = ValueContract(
+    float32=False, sum_of_f32_is_f64=True, underflow_raises=True, overflow_raises=True, exp_overflow_raises=True,
+    integer_division="truncates", mod_sign="dividend", division_by_zero="error", folds_quoted_case=False,
+    domain_raises=True,
+)  # fmt: skip
+_OPTIONS = {"step-tables": "emptied", "shared-selects": "tables", "packed-operands": "inline"}
+
+TARGET = Target(
+    name="postgres", version="16", dialect="postgres", functions=_FUNCTIONS, limits=_LIMITS,
+    costs=Costs(machine=_MACHINE, date=_DATE, byte_ns=0.3, row_ns=150.0, group_ns=300.0, statement_ms=0.1, term_us=2.0),
+    layout=LayoutDefaults(carriers=()), contract=_CONTRACT, options=_OPTIONS,
+)
+"""Without an extension: scalar rows and wide columns."""
+
+VECTOR_TARGET = Target(
+    name="pgvector", version="0.7", dialect="postgres",
+    capabilities=(
+        *(Capability(op, "vector") for op in ("dot", "pack", "unpack", "cast", "slice", "concat")),
+        *(Capability(op, "vector", "lowered", "unnest", _SCALAR_ROWS) for op in ("map", "add", "mul", "scale", "sum")),
+    ),
+    functions={**_FUNCTIONS, "dot.vector": "INNER_PRODUCT"}, limits=_LIMITS,
+    costs=Costs(machine=_MACHINE, date=_DATE, mac_ns={"vector": 4.0}, byte_ns=0.3, row_ns=150.0, group_ns=300.0,
+                statement_ms=0.1, term_us=2.0, pack_ns=200.0, unpack_ns=100.0),
+    layout=LayoutDefaults(carriers=("vector",)),
+    contract=_CONTRACT, options=_OPTIONS,
+)
+"""With pgvector: products are those of its vectors."""
+
+POSTGRES = Backend(TARGET, PostgresEmitter, "irsql.targets.postgres:Postgres")
+PGVECTOR = Backend(VECTOR_TARGET, PostgresEmitter, "irsql.targets.postgres:PgVector")
