@@ -20,6 +20,10 @@ from irsql.ir.passes import Pass, PassContext
 from irsql.ir.target import Limits
 from irsql.passes.rel._limits import extent_of
 
+EXPENSIVE = frozenset({"exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh", "erf"})
+FUNCTION = 8
+"""What such a function costs in additions."""
+
 
 @attrs.frozen
 class InlineCtes(Pass):
@@ -238,17 +242,31 @@ def _column_uses(c: so.Select, i: int) -> dict[str, int]:
 
 
 def _size(value: Value) -> int:
-    """Operators in an expression written as a tree; a column or constant has none."""
+    """Work of an expression written as a tree, in operators; a column or constant is none."""
     memo: dict[Value, int] = {}
 
     def size(v: Value) -> int:
         op = v.owner
         assert isinstance(op, Op)
         if v not in memo:
-            memo[v] = 0 if not op.operands else 1 + sum(size(x) for x in op.operands)
+            memo[v] = 0 if not op.operands else _work(op) + sum(size(x) for x in op.operands)
         return memo[v]
 
     return size(value)
+
+
+def _work(op: Op) -> int:
+    """What one operator costs in additions, roughly."""
+    match op:
+        case ex.Dot():
+            lane = op.lhs.type
+            return lane.length if isinstance(lane, ex.LaneType) else 1
+        case ex.Unary(kind=kind) if kind in EXPENSIVE:
+            return FUNCTION
+        case ex.Binary(kind="pow"):
+            return FUNCTION
+        case _:
+            return 1
 
 
 def _reads(value: Value) -> set[str]:
