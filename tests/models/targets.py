@@ -35,9 +35,9 @@ FAILURES: dict[tuple[str, str], Expected] = {}
 """(target, case) to what is expected; the only place where a case may fail on one target."""
 
 
-def state_of(model: Path, folder: Path) -> str | Path:
+def state_of(model: Path, folder: Path, name: str = "state") -> str | Path:
     """Where a test with a folder of its own keeps a state: in a file, or in a schema beside a model in PostgreSQL."""
-    return folder.name if model.is_dir() else folder / "state.db"
+    return f"{folder.name}_{name}" if model.is_dir() else folder / f"{name}.db"
 
 
 def on_targets(cases: Iterable[str]) -> pytest.MarkDecorator:

@@ -14,7 +14,7 @@ from irsql.runtime.generate import generate
 from irsql.runtime.session import Model
 from irsql.runtime.settings import Settings
 from irsql.targets.base import driver_of
-from tests.models.targets import TARGETS
+from tests.models.targets import TARGETS, state_of
 from tests.runtime import toy
 
 PROMPTS = [[5], [7, 8, 9], [1, 2], [30, 31, 32, 33, 34, 35, 36], [4, 4], [99], [7, 8, 9, 10], [2], [250, 1], [3, 3, 3]]
@@ -62,7 +62,7 @@ def test_copies_of_a_prompt_draw_other_tokens(loaded: Path) -> None:
 
 
 def test_kept_sequences_go_on(loaded: Path, tmp_path: Path) -> None:
-    db = tmp_path / "state.db"
+    db = state_of(loaded, tmp_path)
     with Model.open(loaded, state=db) as model:
         batch = generate_batch(model, PROMPTS[:3], max_new_tokens=2, keep=True, stop_ids=[])
         list(batch)
@@ -108,7 +108,7 @@ def test_texts(loaded: Path) -> None:
 
 
 def test_sequences_begin_when_they_are_run(loaded: Path, tmp_path: Path) -> None:
-    with Model.open(loaded, state=tmp_path / "state.db") as model:
+    with Model.open(loaded, state=state_of(loaded, tmp_path)) as model:
         batch = generate_batch(model, PROMPTS, max_new_tokens=3, keep=True, stop_ids=[], at_once=4)
         assert model.sequences() == []
         for _ in range(2):

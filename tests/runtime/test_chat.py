@@ -15,7 +15,7 @@ from irsql.runtime.errors import UserError
 from irsql.runtime.session import Model
 from irsql.runtime.tokens import TextStream
 from irsql.targets.control import META
-from tests.models.targets import TARGETS
+from tests.models.targets import TARGETS, state_of
 from tests.runtime import toy
 from tests.runtime.test_session import Interrupting
 
@@ -76,7 +76,7 @@ def test_only_what_is_new_is_run(loaded: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_chat_goes_on_after_the_process(loaded: Path, tmp_path: Path) -> None:
-    db = tmp_path / "chat.db"
+    db = state_of(loaded, tmp_path)
     with Model.open(loaded, state=db) as model:
         chat = Chat(model, system="s", temperature=0.0)
         answer(chat, "a")
@@ -175,7 +175,7 @@ for _ in Chat(Model.open(sys.argv[1], state=sys.argv[2]), system="s").say("a", 9
 
 
 def test_killed_within_its_first_answer_a_chat_goes_on(loaded: Path, tmp_path: Path) -> None:
-    db = tmp_path / "chat.db"
+    db = state_of(loaded, tmp_path)
     assert subprocess.run([sys.executable, "-c", DIES, str(loaded), str(db)], check=False).returncode == -9
     with Model.open(loaded, state=db) as model:
         chat = Chat(model, resume=0)

@@ -12,7 +12,7 @@ from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model
 from irsql.runtime.settings import Settings
-from tests.models.targets import TARGETS
+from tests.models.targets import TARGETS, state_of
 from tests.runtime import toy
 
 
@@ -96,7 +96,7 @@ def test_settings_of_a_fork(loaded: Path) -> None:
 
 
 def test_forks_survive_the_process(loaded: Path, tmp_path: Path) -> None:
-    db = tmp_path / "state.db"
+    db = state_of(loaded, tmp_path)
     with Model.open(loaded, state=db) as model:
         parent = started(model, PROMPT, 2)
         parent.fork(3).prefill([40])

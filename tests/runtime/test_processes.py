@@ -13,7 +13,7 @@ import pytest
 from irsql.runtime.session import Model
 from irsql.targets.base import driver_of
 from irsql.targets.errors import EngineError
-from tests.models.targets import TARGETS
+from tests.models.targets import TARGETS, state_of
 from tests.runtime import toy
 
 GENERATE = """
@@ -50,7 +50,7 @@ def generating(model: Path, state: Path | str, prompt: str, count: int) -> Itera
 
 def test_one_model(loaded: Path, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        running = [stack.enter_context(generating(loaded, tmp_path / f"{n}.db", f"{n},5", 20)) for n in range(2)]
+        running = [stack.enter_context(generating(loaded, state_of(loaded, tmp_path, f"{n}"), f"{n},5", 20)) for n in range(2)]
         for process in running:
             assert process.stdin is not None
             process.stdin.write("\n")
@@ -61,7 +61,7 @@ def test_one_model(loaded: Path, tmp_path: Path) -> None:
 
 def test_two_writers_of_one_state(loaded: Path, tmp_path: Path) -> None:
     """They wait for each other's steps, or the second is refused with a sentence."""
-    state = tmp_path / "state.db"
+    state = state_of(loaded, tmp_path)
     with ExitStack() as stack:
         first = stack.enter_context(generating(loaded, state, "1,5", 20))
         if not driver_of(loaded).shares_state:
@@ -85,7 +85,8 @@ def test_two_writers_of_one_state(loaded: Path, tmp_path: Path) -> None:
 
 def test_one_is_killed(loaded: Path, tmp_path: Path) -> None:
     """The other goes on: on the same state where two may write it, else on its own."""
-    states = [tmp_path / "state.db"] * 2 if driver_of(loaded).shares_state else [tmp_path / "a.db", tmp_path / "b.db"]
+    names = ["state"] * 2 if driver_of(loaded).shares_state else ["a", "b"]
+    states = [state_of(loaded, tmp_path, name) for name in names]
     with generating(loaded, states[0], "1,5", 50) as killed, generating(loaded, states[1], "2,5", 30) as other:
         for process in (killed, other):
             assert process.stdin is not None

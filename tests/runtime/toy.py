@@ -54,7 +54,7 @@ def _fill(target: str, table: str, query: str) -> str:
 
 
 def _has_lanes(target: str) -> bool:
-    return bool(backend(target).target.layout.carriers)
+    return "list" in backend(target).target.layout.carriers
 
 
 def _function(name: str, target: str) -> Function:
