@@ -135,18 +135,12 @@ def load_steps(load: Func | None, evaluate: Callable[[Value], np.ndarray[Any, An
             return [LoadStep("parameter", op.parameter)]
         if isinstance(op, ti.Concat):
             return [s for v in op.inputs for s in of(v)] + [LoadStep("concat", ints=(op.axis, len(op.inputs)))]
-        if (isinstance(op, ti.Map) and len(op.inputs) == 1
-                and op.body.block.terminator.operands == tuple(op.body.block.args)):
-            order = [getattr(e, "index", None) for e in op.maps[0].results]
-            rank = ti.tensor(op.result).rank
-            if sorted(x for x in order if x is not None) == list(range(rank)) and None not in order:
-                inverse = tuple(order.index(i) for i in range(len(order)))
-                return [*of(op.inputs[0]), LoadStep("permute", ints=inverse)]
-        if isinstance(op, ti.Map):
-            found = element(op, op.body.block.terminator.operands[0])
-            if found is not None and found[1] == tuple(range(ti.tensor(op.result).rank)):
-                return found[0]
-        return push(evaluate(value))
+        found = element(op, op.body.block.terminator.operands[0]) if isinstance(op, ti.Map) else None
+        if found is None or len(found[1]) < ti.tensor(value).rank:
+            return push(evaluate(value))
+        steps, axes = found
+        order = tuple(axes.index(i) for i in range(len(axes)))
+        return steps if order == axes else [*steps, LoadStep("permute", ints=order)]
 
     def element(op: ti.Map, value: Value) -> tuple[list[LoadStep], tuple[int, ...]] | None:
         """Steps for a value of the body of a map, and the axes of the map that they run over; None if none do."""

@@ -218,3 +218,20 @@ def test_threads_take_turns() -> None:
     with ThreadPoolExecutor(4) as pool:
         for x, got in zip(inputs, pool.map(compiled, inputs), strict=True):
             torch.testing.assert_close(got, compiled(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("moved", [
+    lambda w: nn.functional.pad(w, (2, -1), value=1.0), lambda w: torch.cat([w[:, 1:], w[:, :2] * 2.0], 1),
+    lambda w: w.T[1:].flip(0), lambda w: w[::2] + w[1:] * w[:2], lambda w: (w * w[0]).T * w[:, 0] + 1.0,
+])  # fmt: skip
+def test_parts_of_a_parameter_are_loaded_as_they_are(moved: Callable[[Tensor], Tensor]) -> None:
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.arange(12.0).reshape(3, 4) - 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return moved(self.w) * x[:1]
+
+    module = Parts()
+    torch.testing.assert_close(irsql.compile(module, (X,))(X), module(X).detach(), rtol=0, atol=0)

@@ -172,6 +172,7 @@ LOOKUP: dict[str, Case] = {
     "gather": (lambda x, i: (x.gather(1, i), x.gather(-1, i[:2])), (X, randint(0, 5, 3, 4))),
     "gather-rows": (lambda x, i: x.gather(0, i), (X, randint(0, 3, 2, 5))),
     "index-select": (lambda x, i: (x.index_select(1, i), x.index_select(0, i[:2] % 3)), (X, randint(0, 5, 4))),
+    "index-scalar": (lambda x, i: (x[i], x[:, i - 1], x[1:][i % 2]), (X, torch.tensor(2))),
     "index-1": (lambda x, i: x[i], (X, randint(-3, 3, 4))),
     "index-2": (lambda x, i, j: x[i, j], (X, randint(0, 3, 4), randint(-5, 5, 4))),
     "index-axis": (lambda x, i: x[:, i], (CUBE, randint(0, 3, 2, 2))),
