@@ -50,7 +50,8 @@ def generating(model: Path, state: Path | str, prompt: str, count: int) -> Itera
 
 def test_one_model(loaded: Path, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        running = [stack.enter_context(generating(loaded, state_of(loaded, tmp_path, f"{n}"), f"{n},5", 20)) for n in range(2)]
+        states = [state_of(loaded, tmp_path, f"{n}") for n in range(2)]
+        running = [stack.enter_context(generating(loaded, s, f"{n},5", 20)) for n, s in enumerate(states)]
         for process in running:
             assert process.stdin is not None
             process.stdin.write("\n")
