@@ -189,7 +189,7 @@ class _Scripts:
             "load.sql": (f"Build the model's database, once. In this folder: {how('load.sql')}",
                          [*self.shell.strict, *self.shell.load(model_tables(program))]),
             "schema.sql": ("Attach the model and the state, and see that they are those of these scripts.",
-                           [*self.shell.strict, *self.shell.attach(), *_lines(self._schema(checkpoint))]),
+                           [*self.shell.strict, *self.shell.attach(), *self._step(self._schema(checkpoint))]),
             "prompt.sql": ("Forget all sequences and give one prompt.", self._step(self._prompt())),
             "prefill.sql": ("Start the prompts in irsql_prompt, run them, and draw a token for every live sequence.",
                             self._step([*start, *c.step(program, prefill, sample)])),
@@ -202,13 +202,13 @@ class _Scripts:
 
     def _schema(self, checkpoint: str | None) -> list[str]:
         c, words, program = self.shell.control, self.shell, self.program
-        problem = "model.db does not hold the model of these scripts, or not all of it: run load.sql again"
+        problem = f"{words.model_place} does not hold the model of these scripts, or not all of it: run load.sql again"
         facts = {"program_hash": program.text_hash} | ({"checkpoint": checkpoint} if checkpoint else {})
         return [
             *(s for key, value in facts.items() for s in words.require_fact(key, value, problem)),
             *Segments(c).schema(program),
-            *words.claim_state(program.text_hash, "state.db holds sequences of another model: move it away"),
-            *c.temporaries(program), *self._defaults(), words.text_view(self.run.has_text),
+            *words.claim_state(program.text_hash, f"{words.state_place} holds sequences of another model: move it away"),
+            *words.temporaries(program), *self._defaults(), words.text_view(self.run.has_text),
         ]  # fmt: skip
 
     def _prompt(self) -> list[str]:
@@ -223,8 +223,7 @@ class _Scripts:
         return Prompts(self.shell).defaults(settings, self.run.stop_ids)
 
     def _step(self, statements: Sequence[str]) -> list[str]:
-        c = self.shell.control
-        return _lines([c.begin_transaction, *statements, c.commit])
+        return _lines([*self.shell.begin(), *statements, self.shell.control.commit])
 
 
 def _lines(statements: Sequence[str]) -> list[str]:

@@ -23,23 +23,14 @@ from irsql.targets import postgres_rows, postgres_server
 from irsql.targets.control import MODEL, STATE
 from irsql.targets.driver import Driver, is_address, literal, quoted
 from irsql.targets.errors import EngineError
-from irsql.targets.postgres_control import PostgresControl
+from irsql.targets.postgres_control import CONTROL, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
 from irsql.targets.postgres_places import Place
 from irsql.targets.program import TableSpec
 
-OLDEST = 160000
-OLDEST_VECTOR = (0, 7)
 TEMPORARY = "pg_temp"
-_LOCKS = 0x6972
-"""Namespace of irsql's advisory locks."""
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _FILLS = re.compile(r'INSERT INTO ("(?:[^"]|"")*") \(')
 _WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")*)"(\.)?""")
-_OPTIONS = {
-    "jit": "off", "synchronous_commit": "off", "client_min_messages": "error", "work_mem": "4MB",
-    "temp_buffers": "128MB", "client_connection_check_interval": "2s", "max_parallel_workers_per_gather": "0",
-    "standard_conforming_strings": "on", "extra_float_digits": "1",
-}  # fmt: skip
 
 
 class Prepared(str):
@@ -58,7 +49,7 @@ class Postgres(Driver):
     """An open connection; see :class:`irsql.targets.driver.Driver`."""
 
     name, title = "postgres", "PostgreSQL"
-    control = PostgresControl("postgres", emptied=True)
+    control = CONTROL
     writers = 2
     shares_state = True
     schemes = ("postgresql", "postgres")
@@ -71,7 +62,7 @@ class Postgres(Driver):
     ) -> None:
         if temp_directory is not None:
             raise EngineError("PostgreSQL decides itself where its temporary files are: it takes no folder for them")
-        self._settings = dict(_OPTIONS)
+        self._settings = dict(SESSION)
         if threads is not None:
             self._settings["max_parallel_workers_per_gather"] = str(threads - 1)
         if memory_limit is not None:
@@ -288,7 +279,7 @@ class Postgres(Driver):
 
     def _lock(self, schema: str) -> None:
         """Write a schema alone, until the connection ends."""
-        ((taken,),) = self.rows("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [_LOCKS, schema])
+        ((taken,),) = self.rows("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [LOCKS, schema])
         if not taken:
             raise EngineError(f"the schema {schema} is in use by another process: wait for it to end")
 
@@ -358,11 +349,20 @@ class Postgres(Driver):
             data = b"".join(bytes(part) for part in copy)
         return postgres_rows.read(data, spec.columns, catalog == MODEL)
 
+    def batches(self, spec: TableSpec, catalog: str, rows: int = 4096) -> Iterator[pa.Table]:
+        """The rows of a table, some at a time; numbers and lanes as they stand there."""
+        if any(c.type in ("text", "bytes") for c in spec.columns):
+            yield from super().batches(spec, catalog, rows)
+            return
+        target = self._placed(_target(spec.name, [c.name for c in spec.columns], catalog))
+        with _errors(), self._connection.cursor() as cursor, cursor.copy(_copy(target, "TO STDOUT")) as copy:
+            yield from postgres_rows.read_some((bytes(part) for part in copy), spec.columns, catalog == MODEL, rows)
+
     def insert(self, table: str, batch: pa.Table, catalog: str | None = None) -> None:
         """Append an Arrow table."""
         target = self._placed(_target(table, batch.column_names, catalog))
         with _errors(), self._connection.cursor() as cursor, cursor.copy(_copy(target, "FROM STDIN")) as copy:
-            for part in postgres_rows.write(batch, catalog == MODEL):
+            for part in postgres_rows.write([batch], catalog == MODEL):
                 copy.write(part)
 
     @contextmanager
@@ -371,7 +371,7 @@ class Postgres(Driver):
         nested, state = self._within, self._schemas.get(STATE, TEMPORARY)
         with super().transaction():
             if not nested and state != TEMPORARY:
-                self.rows("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCKS, state])
+                self.rows("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCKS, state])
             yield
 
     def _roll_back(self) -> None:

@@ -13,6 +13,16 @@ from irsql.targets.postgres_expressions import vector
 from irsql.targets.program import Function, Program, TableSpec
 from irsql.targets.tables import split_type
 
+OLDEST, OLDEST_VECTOR = 160000, (0, 7)
+"""What irsql needs: the server's version, and pgvector's."""
+LOCKS = 0x6972
+"""Namespace of irsql's advisory locks."""
+SESSION = {
+    "jit": "off", "synchronous_commit": "off", "client_min_messages": "error", "work_mem": "4MB",
+    "temp_buffers": "128MB", "client_connection_check_interval": "2s", "max_parallel_workers_per_gather": "0",
+    "standard_conforming_strings": "on", "extra_float_digits": "1",
+}  # fmt: skip
+"""Settings of a connection."""
 _ROW_BYTES = 8100
 """What a page has for one row; longer ones are kept elsewhere, a piece a row, which costs a look-up each."""
 _INLINE = f" WITH (toast_tuple_target = {_ROW_BYTES})"
@@ -91,3 +101,6 @@ class PostgresControl(Control):
                 out.append(self.text(exp.TruncateTable(expressions=[table(s.table)])))
             out.append(s.sql)
         return out
+
+
+CONTROL = PostgresControl("postgres", emptied=True)

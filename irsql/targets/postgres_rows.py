@@ -5,7 +5,7 @@ Where all columns have a fixed width, and numbers and lanes have, rows are made 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -57,9 +57,15 @@ def _width(type_: pa.DataType, column: pa.ChunkedArray, single: bool) -> tuple[s
     return None
 
 
-def write(batch: pa.Table, single: bool) -> Iterator[bytes]:
-    """A table in COPY's format; ``single`` says that 32-bit floats are ``real`` in the server."""
+def write(batches: Iterable[pa.Table], single: bool) -> Iterator[bytes]:
+    """The rows of a table in COPY's format; ``single`` says that 32-bit floats are ``real`` in the server."""
     yield HEADER
+    for batch in batches:
+        yield from _rows(batch, single)
+    yield TRAILER
+
+
+def _rows(batch: pa.Table, single: bool) -> Iterator[bytes]:
     types = [_width(c.type, c, single) for c in batch.columns]
     fixed = [t for t in types if t is not None]
     if len(fixed) < len(types):
@@ -72,7 +78,6 @@ def write(batch: pa.Table, single: bool) -> Iterator[bytes]:
             for i, (column, (_, lane)) in enumerate(zip(part.columns, fixed, strict=True)):
                 rows[f"v{i}"] = _flat(column).reshape(part.num_rows, lane) if lane else column.to_numpy()
             yield rows.tobytes()
-    yield TRAILER
 
 
 def _flat(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
@@ -104,13 +109,36 @@ def read(data: bytes, columns: Sequence[Column], single: bool) -> pa.Table:
     EngineError
         If there is a NULL among them.
     """
+    return _table(memoryview(data)[len(HEADER):-len(TRAILER)], columns, single)
+
+
+def read_some(parts: Iterable[bytes], columns: Sequence[Column], single: bool, rows: int) -> Iterator[pa.Table]:
+    """As :func:`read`, from parts of any size, so many rows at a time."""
+    size, held, skip = rows * _row(_types(columns, single)).itemsize, bytearray(), len(HEADER)
+    for part in parts:
+        held += part
+        if skip and len(held) >= skip:
+            del held[:skip]
+            skip = 0
+        while not skip and len(held) >= size + len(TRAILER):
+            yield _table(memoryview(bytes(held[:size])), columns, single)
+            del held[:size]
+    if len(held) > len(TRAILER):
+        yield _table(memoryview(bytes(held[:-len(TRAILER)])), columns, single)
+
+
+def _types(columns: Sequence[Column], single: bool) -> list[tuple[str, int]]:
     types = []
     for column in columns:
         element, lane = split_type(column.type)
         kind = {"i64": ">i8", "i1": "?", "f64": ">f8", "f32": ">f4" if single or lane else ">f8"}[element]
         types.append((kind, lane))
+    return types
+
+
+def _table(body: memoryview, columns: Sequence[Column], single: bool) -> pa.Table:
+    types = _types(columns, single)
     row = _row(types)
-    body = memoryview(data)[len(HEADER):-len(TRAILER)]
     count, rest = divmod(len(body), row.itemsize)
     rows = np.frombuffer(body, row, count)
     blank = _blank(types, 1)[0]

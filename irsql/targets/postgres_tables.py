@@ -42,5 +42,7 @@ VECTOR_TARGET = Target(
 )
 """With pgvector: products are those of its vectors."""
 
-POSTGRES = Backend(TARGET, PostgresEmitter, "irsql.targets.postgres:Postgres")
-PGVECTOR = Backend(VECTOR_TARGET, PostgresEmitter, "irsql.targets.postgres:PgVector")
+POSTGRES = Backend(TARGET, PostgresEmitter, "irsql.targets.postgres:Postgres",
+                   "irsql.targets.postgres_shell:PostgresShell")
+PGVECTOR = Backend(VECTOR_TARGET, PostgresEmitter, "irsql.targets.postgres:PgVector",
+                   "irsql.targets.postgres_shell:PgVectorShell")

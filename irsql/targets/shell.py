@@ -72,6 +72,8 @@ class Shell(ABC):
         Lines that make an error end the script.
     plain
         Lines that make rows be printed as ``0|text``.
+    model_place, state_place
+        What their databases are called in messages.
     replaces_views
         Whether there is ``CREATE OR REPLACE VIEW``; else there is ``IF NOT EXISTS``.
     """
@@ -80,6 +82,8 @@ class Shell(ABC):
     control: ClassVar[Control]
     strict: ClassVar[tuple[str, ...]]
     plain: ClassVar[tuple[str, ...]]
+    model_place: ClassVar[str] = "model.db"
+    state_place: ClassVar[str] = "state.db"
     replaces_views: ClassVar[bool] = True
 
     def command(self, script: str) -> str:
@@ -93,6 +97,14 @@ class Shell(ABC):
     @abstractmethod
     def attach(self) -> list[str]:
         """Lines that attach the databases ``model``, read-only, and ``state``, made if it is not there."""
+
+    def begin(self) -> list[str]:
+        """Statements that begin a transaction on the state."""
+        return [self.control.begin_transaction]
+
+    def temporaries(self, program: Program) -> list[str]:
+        """Statements that make what a connection needs for itself."""
+        return self.control.temporaries(program)
 
     # -- the model -------------------------------------------------------------------------------------
     @abstractmethod

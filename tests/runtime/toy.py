@@ -53,6 +53,10 @@ def _fill(target: str, table: str, query: str) -> str:
     return f'CREATE OR REPLACE TEMP TABLE "{table}" AS {query}'
 
 
+_SUMS = {"list": 'list_sum("v")', "vector": """inner_product("v", '[1,1,1,1]')"""}
+"""The sum of a lane, by what carries it."""
+
+
 def _has_lanes(target: str) -> bool:
     return "list" in backend(target).target.layout.carriers
 
@@ -63,7 +67,8 @@ def _function(name: str, target: str) -> Function:
     last = spec(f"{name}_in_last", "last", ("b",), ("B",), I64)
     state = spec("state_kv", "kv", ("b", "t"), ("B", "T"), I64)
     logits = spec(f"{name}_logits", "logits", ("b", "i1"), ("B", VOCAB))
-    total = 'list_sum("v")' if _has_lanes(target) else '"v_0" + "v_1" + "v_2" + "v_3"'
+    columns = '"v_0" + "v_1" + "v_2" + "v_3"'
+    total = _SUMS[backend(target).target.layout.carriers[0]] if _has_lanes(target) else columns
     append = f"""INSERT INTO "state"."state_kv" ("b", "t", "v") SELECT i."b", p."v", i."v"
                  FROM "{name}_in_ids" AS i JOIN "{name}_in_positions" AS p ON i."b" = p."b" AND i."s" = p."s" """
     head = f"""SELECT l."b" AS "b", w."id" AS "i1", CAST(-abs(w."id" - x."n") AS FLOAT) AS "v"
