@@ -14,27 +14,31 @@ import numpy as np
 
 from irsql.ir.target import Costs, Target
 from irsql.passes.rel._cost import milliseconds
+from irsql.passes.rel.select_layout import SelectLayout
 from irsql.tools.calibrate.probe import Probe, Shape
 
 COLUMNS = {"statement_ms": "statements", "term_us": "terms", "call_ns": "calls", "double_ns": "doublings",
            "row_ns": "rows", "group_ns": "grouped", "byte_ns": "bytes", "pack_ns": "packed", "unpack_ns": "unpacked"}
 """Coefficient to what it multiplies."""
-LANES = (16, 32, 64, 128, 256, 512, 1024)
-SHAPES = (Shape(1, 1024, 1024), Shape(1, 4096, 512), Shape(1, 512, 4096), Shape(1, 128, 128), Shape(16, 512, 384))
+LANES = (16, 32, 64, 128, 256, 512, 1024, 2048)
+SHAPES = (Shape(1, 1024, 1024), Shape(1, 4096, 512), Shape(1, 512, 4096), Shape(1, 128, 128), Shape(16, 2048, 256))
 SUMS = (Shape(8, 64, 512, sums=True), Shape(32, 64, 512, sums=True))
 
 
 def layouts(target: Target) -> Iterator[tuple[Shape, str]]:
     """What is measured: shapes and options of ``select-layout``."""
+    most = SelectLayout().max_columns
     for shape in SHAPES:
         if shape.macs <= 1 << 22:
             yield shape, "form=scalar"
-        if target.layout.carriers:
-            columns = {-(-shape.inner // lane) for lane in LANES} | {1}
-            for n in sorted(columns):
-                for segments in (1, 2) if n >= 8 and target.layout.cores > 1 else (1,):
+        if not target.layout.carriers or shape.macs <= 1 << 14:  # no choice beside lanes, and slow
+            yield shape, "form=wide"
+        if not target.layout.carriers:
+            continue
+        for n in sorted({-(-shape.inner // lane) for lane in LANES} | {1}):
+            for segments in (1, 2) if n >= 8 and target.layout.cores > 1 else (1,):
+                if n <= most:
                     yield shape, f"tile=dot:{-(-shape.inner // n)}x{n}x{segments}"
-        yield shape, "form=wide"
     for shape in SUMS:
         yield shape, "form=scalar"
         for n in (n for n in (1, 4, 16, 64) if shape.outputs % n == 0):

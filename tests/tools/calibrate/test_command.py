@@ -13,6 +13,7 @@ from irsql.targets.base import backend
 from irsql.tools import cli
 from irsql.tools.calibrate import fit, probe
 from irsql.tools.calibrate.probe import Probe, Shape
+from tests.models.targets import TARGETS
 
 SMALL = (Shape(2, 24, 40), Shape(1, 33, 17))
 SUMS = (Shape(2, 8, 12, sums=True),)
@@ -30,7 +31,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("target", ["duckdb", "sqlite"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_costs_are_left_for_compilations(folder: Path, capsys: pytest.CaptureFixture[str], target: str) -> None:
     _run("calibrate", "--target", target, "--rounds", "2")
     said = capsys.readouterr().out
