@@ -189,12 +189,12 @@ class _Scripts:
             "load.sql": (f"Build the model's database, once. In this folder: {how('load.sql')}",
                          [*self.shell.strict, *self.shell.load(model_tables(program))]),
             "schema.sql": ("Attach the model and the state, and see that they are those of these scripts.",
-                           [*self.shell.strict, *self.shell.attach(), *self._step(self._schema(checkpoint))]),
-            "prompt.sql": ("Forget all sequences and give one prompt.", self._step(self._prompt())),
+                           [*self.shell.strict, *self.shell.attach(), *self._transaction(self._schema(checkpoint))]),
+            "prompt.sql": ("Forget all sequences and give one prompt.", self._transaction(self._prompt())),
             "prefill.sql": ("Start the prompts in irsql_prompt, run them, and draw a token for every live sequence.",
-                            self._step([*start, *c.step(program, prefill, sample)])),
+                            self.shell.step("prefill.sql", [*start, *c.step(program, prefill, sample)])),
             "decode.sql": ("Draw one more token for every live sequence.",
-                           self._step(c.step(program, decode, sample))),
+                           self.shell.step("decode.sql", c.step(program, decode, sample))),
             "run.sql": (f"Continue the prompt and show the text. In this folder, after load.sql: {how('run.sql')}",
                         [*self.shell.strict, *self.shell.plain, *map(self.shell.include, steps), *_lines([text])]),
         }  # fmt: skip
@@ -222,7 +222,7 @@ class _Scripts:
         settings = {"max_new_tokens": self.run.max_new_tokens, **attrs.asdict(self.run.settings)}
         return Prompts(self.shell).defaults(settings, self.run.stop_ids)
 
-    def _step(self, statements: Sequence[str]) -> list[str]:
+    def _transaction(self, statements: Sequence[str]) -> list[str]:
         return _lines([*self.shell.begin(), *statements, self.shell.control.commit])
 
 

@@ -23,13 +23,12 @@ from irsql.targets import postgres_rows, postgres_server
 from irsql.targets.control import MODEL, STATE
 from irsql.targets.driver import Driver, is_address, literal, quoted
 from irsql.targets.errors import EngineError
-from irsql.targets.postgres_control import CONTROL, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
+from irsql.targets.postgres_control import CONTROL, FILLS, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
 from irsql.targets.postgres_places import Place
 from irsql.targets.program import TableSpec
 
 TEMPORARY = "pg_temp"
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_FILLS = re.compile(r'INSERT INTO ("(?:[^"]|"")*") \(')
 _WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")*)"(\.)?""")
 
 
@@ -317,7 +316,7 @@ class Postgres(Driver):
     def prepare(self, sql: str) -> Prepared:
         """The statement; the server prepares it when it runs for the first time."""
         out = Prepared(self._placed(sql))
-        found = _FILLS.match(out)
+        found = FILLS.match(out)
         if found is not None:
             out.fills = found[1]
         return out
