@@ -202,12 +202,13 @@ class _Scripts:
 
     def _schema(self, checkpoint: str | None) -> list[str]:
         c, words, program = self.shell.control, self.shell, self.program
+        foreign = f"{words.state_place} holds sequences of another model: move it away"
         problem = f"{words.model_place} does not hold the model of these scripts, or not all of it: run load.sql again"
         facts = {"program_hash": program.text_hash} | ({"checkpoint": checkpoint} if checkpoint else {})
         return [
             *(s for key, value in facts.items() for s in words.require_fact(key, value, problem)),
             *Segments(c).schema(program),
-            *words.claim_state(program.text_hash, f"{words.state_place} holds sequences of another model: move it away"),
+            *words.claim_state(program.text_hash, foreign),
             *words.temporaries(program), *self._defaults(), words.text_view(self.run.has_text),
         ]  # fmt: skip
 

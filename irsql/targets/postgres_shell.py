@@ -33,7 +33,7 @@ _READ = (
     "END, '' ORDER BY b.n) FROM (SELECT n, get_byte(bytes, n) AS x FROM generate_series(0, length(bytes) - 1) AS n) "
     f"AS b); END{_TAG}"
 )
-"""A sequence can end within a character, and only a function can try: its bytes are then shown escaped, as by DuckDB."""
+"""A sequence can end within a character, and only a function can try: its bytes are then escaped, as by DuckDB."""
 
 
 def _do(body: str) -> str:

@@ -94,10 +94,10 @@ def test_scripts(options: tuple[str, ...], target: str, places: dict[str, str], 
 def test_batch(places: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Several prompts in one query a step get what each gets alone."""
     prompts, options = tmp_path / "prompts.txt", ("--max-new-tokens", "6", "--json", *SAMPLED)
-    prompts.write_text("5,9,2\n7\n3,3,8,1,200\n")
+    prompts.write_text("5,9,2\n7\n3,3,8,1,100\n")
     run("generate", places["pgvector"], "--batch", str(prompts), *options)
     together = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    for got, ids in zip(together, ("5,9,2", "7", "3,3,8,1,200"), strict=True):
+    for got, ids in zip(together, ("5,9,2", "7", "3,3,8,1,100"), strict=True):
         run("generate", places["pgvector"], "--prompt-ids", ids, *options)
         alone = json.loads(capsys.readouterr().out)
         assert (got["prompt_ids"], got["ids"]) == (alone["prompt_ids"], alone["ids"])
