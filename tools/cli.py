@@ -218,6 +218,9 @@ def compile_(
 
       irsql compile ./Llama-3.2-1B -o scripts --target sqlite
       cd scripts && sqlite3 < load.sql && sqlite3 < run.sql
+
+      irsql compile ./Llama-3.2-1B -o scripts --target pgvector
+      cd scripts && psql mydb -f load.sql && psql mydb -f run.sql
     """
     from irsql.tools.compile_command import write_scripts
 

@@ -189,12 +189,12 @@ class _Scripts:
             "load.sql": (f"Build the model's database, once. In this folder: {how('load.sql')}",
                          [*self.shell.strict, *self.shell.load(model_tables(program))]),
             "schema.sql": ("Attach the model and the state, and see that they are those of these scripts.",
-                           [*self.shell.strict, *self.shell.attach(), *self._step(self._schema(checkpoint))]),
-            "prompt.sql": ("Forget all sequences and give one prompt.", self._step(self._prompt())),
+                           [*self.shell.strict, *self.shell.attach(), *self._transaction(self._schema(checkpoint))]),
+            "prompt.sql": ("Forget all sequences and give one prompt.", self._transaction(self._prompt())),
             "prefill.sql": ("Start the prompts in irsql_prompt, run them, and draw a token for every live sequence.",
-                            self._step([*start, *c.step(program, prefill, sample)])),
+                            self.shell.step("prefill.sql", [*start, *c.step(program, prefill, sample)])),
             "decode.sql": ("Draw one more token for every live sequence.",
-                           self._step(c.step(program, decode, sample))),
+                           self.shell.step("decode.sql", c.step(program, decode, sample))),
             "run.sql": (f"Continue the prompt and show the text. In this folder, after load.sql: {how('run.sql')}",
                         [*self.shell.strict, *self.shell.plain, *map(self.shell.include, steps), *_lines([text])]),
         }  # fmt: skip
@@ -202,12 +202,13 @@ class _Scripts:
 
     def _schema(self, checkpoint: str | None) -> list[str]:
         c, words, program = self.shell.control, self.shell, self.program
+        foreign = f"{words.state_place} holds sequences of another model: move it away"
         problem = f"{words.model_place} does not hold the model of these scripts, or not all of it: run load.sql again"
         facts = {"program_hash": program.text_hash} | ({"checkpoint": checkpoint} if checkpoint else {})
         return [
             *(s for key, value in facts.items() for s in words.require_fact(key, value, problem)),
             *Segments(c).schema(program),
-            *words.claim_state(program.text_hash, f"{words.state_place} holds sequences of another model: move it away"),
+            *words.claim_state(program.text_hash, foreign),
             *words.temporaries(program), *self._defaults(), words.text_view(self.run.has_text),
         ]  # fmt: skip
 
@@ -222,7 +223,7 @@ class _Scripts:
         settings = {"max_new_tokens": self.run.max_new_tokens, **attrs.asdict(self.run.settings)}
         return Prompts(self.shell).defaults(settings, self.run.stop_ids)
 
-    def _step(self, statements: Sequence[str]) -> list[str]:
+    def _transaction(self, statements: Sequence[str]) -> list[str]:
         return _lines([*self.shell.begin(), *statements, self.shell.control.commit])
 
 

@@ -23,13 +23,14 @@ from irsql.targets import postgres_rows, postgres_server
 from irsql.targets.control import MODEL, STATE
 from irsql.targets.driver import Driver, is_address, literal, quoted
 from irsql.targets.errors import EngineError
-from irsql.targets.postgres_control import CONTROL, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
+from irsql.targets.postgres_control import APPENDS, CONTROL, FILLS, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
 from irsql.targets.postgres_places import Place
 from irsql.targets.program import TableSpec
 
 TEMPORARY = "pg_temp"
+_MANY = 512
+"""So many new rows make another plan worth while."""
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_FILLS = re.compile(r'INSERT INTO ("(?:[^"]|"")*") \(')
 _WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")*)"(\.)?""")
 
 
@@ -40,9 +41,12 @@ class Prepared(str):
     ----------
     fills
         The temporary table that it fills, until the server has been told what such a table holds.
+    appends
+        The table of a state that it adds rows to.
     """
 
     fills: str = ""
+    appends: str = ""
 
 
 class Postgres(Driver):
@@ -75,6 +79,7 @@ class Postgres(Driver):
         self.closed = self._within = False
         self._place, self._server, self._schemas = place, server, schemas
         self._made: list[str] = []
+        self._grown: dict[str, tuple[int, int]] = {}
         self._open: psycopg.Connection[tuple[Any, ...]] | None = None
 
     # -- the connection --------------------------------------------------------------------------------
@@ -317,9 +322,12 @@ class Postgres(Driver):
     def prepare(self, sql: str) -> Prepared:
         """The statement; the server prepares it when it runs for the first time."""
         out = Prepared(self._placed(sql))
-        found = _FILLS.match(out)
+        found = FILLS.match(out)
         if found is not None:
             out.fills = found[1]
+        added = APPENDS.match(sql)
+        if added is not None:
+            out.appends = self._placed(added[1])
         return out
 
     def execute(self, statement: str, parameters: Sequence[Any] | None = None) -> None:
@@ -339,8 +347,22 @@ class Postgres(Driver):
                 if statement.fills:  # what reads the table is planned next, and its plan stays
                     self._connection.execute(f"ANALYZE {statement.fills}".encode())
                     statement.fills = ""
+                if statement.appends:
+                    self._grow(statement.appends, done.rowcount)
                 return done
             return self._connection.execute(self._placed(statement).encode(), parameters, prepare=False)
+
+    def _grow(self, table: str, rows: int) -> None:
+        """Have a state's table analysed each time its new rows have doubled, which plans what reads it anew.
+
+        The plan for few rows looks at all rows of a sequence for each of its tokens.
+        """
+        new, enough = self._grown.get(table, (0, _MANY))
+        new += rows
+        if new >= enough:
+            self._connection.execute(f"ANALYZE {table}".encode())
+            enough = 2 * new
+        self._grown[table] = new, enough
 
     def read(self, spec: TableSpec, catalog: str | None = None) -> pa.Table:
         """All rows of a table of a program."""

@@ -16,9 +16,9 @@ from sqlglot import exp
 from irsql.targets import postgres_rows
 from irsql.targets.control import META, MODEL, STATE, VOCABULARY, col, equal, name, named, table
 from irsql.targets.driver import literal, quoted
-from irsql.targets.postgres_control import CONTROL, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
+from irsql.targets.postgres_control import APPENDS, CONTROL, FILLS, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
 from irsql.targets.program import Program, TableSpec
-from irsql.targets.shell import WEIGHTS, Shell, Writer, drawn_tokens
+from irsql.targets.shell import STEPS, WEIGHTS, Shell, Writer, drawn_tokens
 
 _TAG = "$irsql$"
 _READABLE = "irsql_readable"
@@ -33,7 +33,7 @@ _READ = (
     "END, '' ORDER BY b.n) FROM (SELECT n, get_byte(bytes, n) AS x FROM generate_series(0, length(bytes) - 1) AS n) "
     f"AS b); END{_TAG}"
 )
-"""A sequence can end within a character, and only a function can try: its bytes are then shown escaped, as by DuckDB."""
+"""A sequence can end within a character, and only a function can try: its bytes are then escaped, as by DuckDB."""
 
 
 def _do(body: str) -> str:
@@ -45,6 +45,11 @@ def _do(body: str) -> str:
 
 def _fail(condition: str, problem: str) -> str:
     return _do(f"IF {condition} THEN RAISE EXCEPTION USING MESSAGE = {literal(problem)}; END IF")
+
+
+def _new(script: str) -> str:
+    """The variable that says whether a script has not been run yet."""
+    return f"irsql_new_{script.removesuffix('.sql')}"
 
 
 def _named(catalog: str, table_name: str) -> str:
@@ -70,7 +75,7 @@ class PostgresShell(Shell):
         return f"{self.program} -f {script}"
 
     def include(self, script: str) -> str:
-        """``\\i``."""
+        r"""``\i``."""
         return f"\\i {script}"
 
     def begin(self) -> list[str]:
@@ -88,7 +93,7 @@ class PostgresShell(Shell):
                       _fail(gone, "the schema model holds no model: run load.sql"),
                       _fail(foreign, "the schema state holds something else: rename it"),
                       *self.begin(), _do(make), self.control.commit]  # fmt: skip
-        return [f"{s};" for s in statements]
+        return [*(f"{s};" for s in statements), *(f"\\set {_new(script)} true" for script in STEPS)]
 
     def _session(self) -> list[str]:
         """What the driver asks of a connection."""
@@ -100,11 +105,16 @@ class PostgresShell(Shell):
         return []
 
     def temporaries(self, program: Program) -> list[str]:
-        """Of a table that was never analysed the planner thinks that it has ten pages, of an empty one it looks."""
-        made = self.control.temporaries(program)
-        temporary = "SELECT oid::regclass FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r'"
-        look = f"EXECUTE 'ANALYZE ' || (SELECT string_agg(t.oid::text, ', ') FROM ({temporary}) AS t)"
-        return [*made, _do(look), _READ]
+        """And the function that reads text."""
+        return [*self.control.temporaries(program), _READ]
+
+    def step(self, script: str, statements: Sequence[str]) -> list[str]:
+        r"""In the first step of a connection the planner is told what a table holds before its readers are planned."""
+        out = []
+        for line in super().step(script, statements):
+            filled = FILLS.match(line) or APPENDS.match(line)
+            out += [line] if filled is None else [line, f"\\if :{_new(script)}", f"ANALYZE {filled[1]};", "\\endif"]
+        return [*out, f"\\set {_new(script)} false"]
 
     # -- the model -------------------------------------------------------------------------------------
     @contextmanager
@@ -122,7 +132,7 @@ class PostgresShell(Shell):
         return f"{table_name}.copy"
 
     def load(self, tables: Sequence[TableSpec]) -> list[str]:
-        """``\\copy`` from the files, all in one transaction: what was there before stays until all of it is read."""
+        r"""``\copy`` from the files, all in one transaction: what was there before stays until all of it is read."""
         c = self.control
         busy = f"NOT pg_try_advisory_xact_lock({LOCKS}, hashtext({literal(MODEL + '.partial')}))"
         foreign = f"{_filled(MODEL)} AND to_regclass({_named(MODEL, META)}) IS NULL"
@@ -148,12 +158,13 @@ class PostgresShell(Shell):
         query = drawn_tokens()
         if has_text:
             query.join(table(VOCABULARY, MODEL, "v"), on=equal(col("id", "v"), col("id", "t")), copy=False)
-            empty = exp.Cast(this=exp.Literal.string(""), to=exp.DataType(this=exp.DType.VARBINARY))
-            piece: exp.Expr = exp.Case(ifs=[exp.If(this=col("special", "v"), true=empty.copy())],
+            between: exp.Expr = exp.Cast(this=exp.Literal.string(""), to=exp.DataType(this=exp.DType.VARBINARY))
+            piece: exp.Expr = exp.Case(ifs=[exp.If(this=col("special", "v"), true=between.copy())],
                                        default=col("bytes", "v"))  # fmt: skip
         else:
-            piece, empty = exp.Cast(this=col("id", "t"), to=exp.DataType(this=exp.DType.TEXT)), exp.Literal.string(" ")
-        order = exp.Order(this=empty, expressions=[exp.Ordered(this=col("pos", "t"), nulls_first=False)])
+            between = exp.Literal.string(" ")
+            piece = exp.Cast(this=col("id", "t"), to=exp.DataType(this=exp.DType.TEXT))
+        order = exp.Order(this=between, expressions=[exp.Ordered(this=col("pos", "t"), nulls_first=False)])
         text: exp.Expr = exp.Anonymous(this="STRING_AGG", expressions=[piece, order])
         if has_text:
             text = exp.Dot(this=exp.to_identifier("pg_temp"),

@@ -36,6 +36,8 @@ CHECK = "irsql_check"
 """Temporary, of an engine that needs one: takes what a check found."""
 TEXT_VIEW = "irsql_text"
 """Temporary: the text of each sequence."""
+STEPS = ("prefill.sql", "decode.sql")
+"""The scripts that run a step."""
 WEIGHTS = "weights"
 """The folder with the content of the model's tables."""
 
@@ -105,6 +107,10 @@ class Shell(ABC):
     def temporaries(self, program: Program) -> list[str]:
         """Statements that make what a connection needs for itself."""
         return self.control.temporaries(program)
+
+    def step(self, script: str, statements: Sequence[str]) -> list[str]:
+        """The lines of a script that runs one step."""
+        return [f"{s};" for s in (*self.begin(), *statements, self.control.commit)]
 
     # -- the model -------------------------------------------------------------------------------------
     @abstractmethod

@@ -49,11 +49,12 @@ _numbers = itertools.count()
 def database() -> tuple[str, dict[str, str]]:
     """A new database of the embedded server of this process: its address, and psql's variables for it."""
     import psycopg
+    from psycopg.conninfo import conninfo_to_dict
 
     server, name = postgres_server.temporary(), f"scripts_{next(_numbers)}"
     with psycopg.connect(server.address, autocommit=True) as root:
         root.execute(f"CREATE DATABASE {name}".encode())
-    host = psycopg.conninfo.conninfo_to_dict(server.address)["host"]
+    host = conninfo_to_dict(server.address)["host"]
     postgres_server.release(server)  # it stays as long as this process
     variables = {"PGHOST": str(host), "PGUSER": "postgres", "PGDATABASE": name, "PSQLRC": os.devnull}
     return f"postgresql:///{name}?host={host}&user=postgres", variables

@@ -74,6 +74,30 @@ def test_text(target: str, tmp_path: Path) -> None:
     assert shell("\n".join([*lines, "SELECT seq, text FROM irsql_text;"])) == "7|the é, the\n€\n"
 
 
+@pytest.mark.parametrize("target", ["duckdb", "postgres"])
+def test_a_text_that_ends_within_a_character(target: str, tmp_path: Path) -> None:
+    """Its bytes are shown escaped."""
+    shell = written(toy.database(tmp_path / "toy", target=target), tmp_path / "scripts", scripts.Run((1,)))
+    shell.script("load.sql")
+    c, ids = shell.words.control, toy.tokenizer().encode('a"\\é\n€').ids[:-1]
+    rows = [c.insert_rows(SEQUENCE, ("seq", "prompt_length"), [(7, 0)], STATE),
+            c.insert_rows(TOKEN, ("seq", "pos", "id"), [(7, pos, i) for pos, i in enumerate(ids)], STATE)]  # fmt: skip
+    lines = [*shell.words.plain, shell.words.include("schema.sql"), *(f"{s};" for s in rows)]
+    want = r"7|a\x22\x5C\xC3\xA9\x0A\xE2\x82" + "\n"
+    assert shell("\n".join([*lines, "SELECT seq, text FROM irsql_text;"])) == want
+
+
+@pytest.mark.parametrize("catalog", ["model", "state"])
+def test_a_schema_of_something_else_is_left_alone(catalog: str, tmp_path: Path) -> None:
+    shell = written(toy.database(tmp_path / "toy", target="postgres"), tmp_path / "scripts", scripts.Run((1,)))
+    mine = f"CREATE SCHEMA {catalog}; CREATE TABLE {catalog}.mine AS SELECT 1 AS x;"
+    if catalog == "state":
+        shell.script("load.sql")
+    shell(mine)
+    shell.script("load.sql" if catalog == "model" else "run.sql", f"the schema {catalog} holds something else")
+    assert shell(f"\\pset tuples_only on\nSELECT x FROM {catalog}.mine;").split() == ["1"]
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_ids_without_a_tokenizer(target: str, tmp_path: Path) -> None:
     path = toy.database(tmp_path / "toy", target=target, with_tokenizer=False)

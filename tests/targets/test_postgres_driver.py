@@ -85,6 +85,22 @@ def test_a_step_table_is_emptied_with_its_transaction() -> None:
         assert db.read(KEYED).num_rows == 0
 
 
+def test_a_state_that_has_grown_is_analysed() -> None:
+    """Else what reads it keeps the plan that was made when it was empty: all its rows for each token."""
+    with Postgres() as db:
+        db.attach(":memory:", MODEL)
+        db.attach(":memory:", STATE)
+        db.execute(db.control.create_spec(KEYED, STATE))
+        rows = "SELECT reltuples FROM pg_class WHERE oid = 'pg_temp.t'::regclass"
+        fill = 'INSERT INTO "state"."t" ("i", "j", "v") SELECT {0}, n, 1 FROM generate_series(1, 300) AS n'
+        seen = []
+        for i in range(4):
+            with db.transaction():
+                db.execute(db.prepare(fill.format(i)))
+            seen += db.rows(rows)
+        assert seen == [(-1,), (600,), (600,), (1200,)]
+
+
 def test_a_cursor_shares_what_is_in_memory_but_the_state() -> None:
     with Postgres() as db:
         db.attach(":memory:", MODEL)

@@ -16,6 +16,7 @@ from irsql.targets import postgres_server
 from irsql.targets.postgres import Postgres
 from irsql.tools import cli
 from tests.models.llamas import llama_config, random_llama, save_llama
+from tests.models.shells import Scripts
 
 PROMPT = ("--prompt-ids", "5,9,2", "--max-new-tokens", "8")
 SAMPLED = ("--temperature", "0.9", "--seed", "3", "--top-p", "0.9", "--repetition-penalty", "1.2")
@@ -66,6 +67,40 @@ def test_all_engines_generate_the_same(options: tuple[str, ...], places: dict[st
         shown.append(capsys.readouterr().out.split())
     assert shown[0] == shown[1] == shown[2]
     assert len(shown[0]) == 8
+
+
+@pytest.mark.parametrize("target", ["postgres", "pgvector"])
+@pytest.mark.parametrize("options", [(), SAMPLED], ids=["greedy", "sampled"])
+def test_scripts(options: tuple[str, ...], target: str, places: dict[str, str], folder: Path, tmp_path: Path,
+                 capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    """A whole model in psql, compiled from its folder or its database; each reads what the other loaded or left."""
+    run("generate", places[target], *PROMPT, *options)
+    want = capsys.readouterr().out
+    source = (places[target],) if options else (str(folder), "--target", target)
+    run("compile", *source, "-o", str(tmp_path / "s"), *PROMPT, *options)
+    scripts = Scripts(tmp_path / "s", target)
+    if options:
+        run("load", str(folder), "-o", str(scripts.model), "--target", target)
+    else:
+        scripts.script("load.sql")
+    assert scripts.script("run.sql") == f"0|{' '.join(want.split())}\n"
+    capsys.readouterr()
+    run("generate", str(scripts.model), *PROMPT, *options)
+    assert capsys.readouterr().out == want
+    run("generate", str(scripts.model), "--resume", "0", "--max-new-tokens", "2", "--json", "--db", str(scripts.state))
+    assert len(json.loads(capsys.readouterr().out)["ids"]) == 2
+
+
+def test_batch(places: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Several prompts in one query a step get what each gets alone."""
+    prompts, options = tmp_path / "prompts.txt", ("--max-new-tokens", "6", "--json", *SAMPLED)
+    prompts.write_text("5,9,2\n7\n3,3,8,1,100\n")
+    run("generate", places["pgvector"], "--batch", str(prompts), *options)
+    together = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for got, ids in zip(together, ("5,9,2", "7", "3,3,8,1,100"), strict=True):
+        run("generate", places["pgvector"], "--prompt-ids", ids, *options)
+        alone = json.loads(capsys.readouterr().out)
+        assert (got["prompt_ids"], got["ids"]) == (alone["prompt_ids"], alone["ids"])
 
 
 @pytest.mark.parametrize("target", ["postgres", "pgvector"])
