@@ -17,12 +17,18 @@ from irsql.runtime.generate import Generation, generate
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import PREFILL_CHUNK, Model
 from irsql.targets.base import driver_of
-from irsql.targets.control import STATE
+from irsql.targets.control import MODEL, STATE
 from irsql.targets.driver import Driver
 from irsql.targets.errors import EngineError
 from irsql.targets.program import FORMAT
-from tests.models.targets import TARGETS
+from tests.models.targets import TARGETS, state_of
 from tests.runtime import toy
+
+
+@pytest.fixture(scope="module", params=["duckdb", "sqlite"])
+def in_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that is a file; folders and schemas of PostgreSQL: tests/targets/test_postgres_driver.py."""
+    return toy.database(tmp_path_factory.mktemp("file"), target=request.param)
 
 
 @pytest.fixture(scope="module", params=TARGETS)
@@ -30,13 +36,16 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return toy.database(tmp_path_factory.mktemp("model"), target=request.param)
 
 
-def change(path: Path, engine: type[Driver], *statements: str) -> list[tuple[Any, ...]]:
-    """Run SQL on a database file, which is called ``state``, and give the rows of a last query."""
-    with engine() as db:
-        db.attach(path, STATE)
-        for statement in statements[:-1]:
-            db.execute(statement)
-        return db.rows(statements[-1])
+def change(place: str | Path, model: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Run a statement on a state, in a file or in a schema beside its model."""
+    with driver_of(model)() as db:
+        if model.is_dir():
+            db.attach(model, MODEL, read_only=True)
+        db.attach(place, STATE)
+        if sql.startswith("SELECT"):
+            return db.rows(sql)
+        db.execute(sql)
+        return []
 
 
 def ids_of(running: Generation) -> list[int]:
@@ -124,7 +133,7 @@ def test_a_prompt_that_is_interrupted_is_whole(
 ) -> None:
     """Its tokens are written before the first of them runs, so that whoever resumes it runs the rest."""
     monkeypatch.setattr("irsql.runtime.session.PREFILL_CHUNK", 3)
-    db, prompt = tmp_path / "chat.db", [11, 12, 13, 14, 15, 16, 17, 18]
+    db, prompt = state_of(loaded, tmp_path), [11, 12, 13, 14, 15, 16, 17, 18]
     advance, steps = Model._advance, 0
 
     def dies(self: Model, *args: Any, **kwargs: Any) -> Any:
@@ -145,7 +154,7 @@ def test_a_prompt_that_is_interrupted_is_whole(
 
 
 def test_resume_after_reopening(loaded: Path, tmp_path: Path) -> None:
-    db = tmp_path / "chat.db"
+    db = state_of(loaded, tmp_path)
     with Model.open(loaded, state=db) as model:
         assert ids_of(generate(model, prompt_ids=[5, 6], max_new_tokens=4, stop_ids=[], keep=True)) == toy.expected(
             [5, 6], 4
@@ -160,7 +169,7 @@ def test_resume_after_reopening(loaded: Path, tmp_path: Path) -> None:
 
 
 def test_a_resumed_sequence_keeps_its_settings(loaded: Path, tmp_path: Path) -> None:
-    db = tmp_path / "chat.db"
+    db = state_of(loaded, tmp_path)
     settings: dict[str, Any] = {"temperature": 0.5, "top_k": 7, "top_p": 0.75, "min_p": 0.125}
     settings |= {"repetition_penalty": 1.5, "seed": 40}
     with Model.open(loaded, state=db) as model:
@@ -173,18 +182,18 @@ def test_a_resumed_sequence_keeps_its_settings(loaded: Path, tmp_path: Path) -> 
 
 
 def test_state_of_another_version(loaded: Path, tmp_path: Path) -> None:
-    db = tmp_path / "chat.db"
+    db = state_of(loaded, tmp_path)
     Model.open(loaded, state=db).close()
-    change(db, driver_of(loaded), "UPDATE state.irsql_meta SET value = '1' WHERE key = 'format'")
+    change(db, loaded, "UPDATE state.irsql_meta SET value = '1' WHERE key = 'format'")
     with pytest.raises(UserError, match="was written by another version of irsql: give another file"):
         Model.open(loaded, state=db)
 
 
 def test_rows_of_an_unfinished_step_are_dropped(loaded: Path, tmp_path: Path) -> None:
-    db = tmp_path / "chat.db"
+    db = state_of(loaded, tmp_path)
     with Model.open(loaded, state=db) as model:
         generate(model, prompt_ids=[5], max_new_tokens=1, stop_ids=[], keep=True).__iter__().__next__()
-    change(db, driver_of(loaded), "INSERT INTO state.state_kv VALUES (0, 1, 55), (0, 7, 99)")
+    change(db, loaded, "INSERT INTO state.state_kv VALUES (0, 1, 55), (0, 7, 99)")
     with Model.open(loaded, state=db) as model:
         assert ids_of(generate(model, resume=0, max_new_tokens=3, stop_ids=[])) == toy.expected([5], 4)[1:]
 
@@ -246,16 +255,16 @@ def test_prompts_of_numpy_integers(loaded: Path) -> None:
         assert ids_of(running) == toy.expected([5, 9, 2], 3)
 
 
-def test_files_that_are_no_model(loaded: Path, tmp_path: Path) -> None:
+def test_files_that_are_no_model(in_file: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.db"
     text.write_text("hello " * 1000)
     short = tmp_path / "short.db"
-    short.write_bytes(loaded.read_bytes()[: loaded.stat().st_size // 2])
-    engine, foreign = driver_of(loaded), tmp_path / "foreign.db"
-    change(foreign, engine, "CREATE TABLE state.t (a INTEGER)")
+    short.write_bytes(in_file.read_bytes()[: in_file.stat().st_size // 2])
+    foreign = tmp_path / "foreign.db"
+    change(foreign, in_file, "CREATE TABLE state.t (a INTEGER)")
     old = tmp_path / "old.db"
-    shutil.copy(loaded, old)
-    change(old, engine, "UPDATE state.irsql_meta SET value = "
+    shutil.copy(in_file, old)
+    change(old, in_file, "UPDATE state.irsql_meta SET value = "
            f"replace(value, '\"format\": {FORMAT}', '\"format\": 99') WHERE key = 'program'")  # fmt: skip
     sentences = {
         tmp_path / "no.db": f"there is no file {tmp_path / 'no.db'}",
@@ -270,22 +279,22 @@ def test_files_that_are_no_model(loaded: Path, tmp_path: Path) -> None:
         assert str(caught.value).startswith(sentence)
 
 
-def test_state_of_something_else(loaded: Path, tmp_path: Path) -> None:
+def test_state_of_something_else(in_file: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.db"
-    engine = driver_of(loaded)
-    change(foreign, engine, "CREATE TABLE state.t AS SELECT 42 AS a")
+    engine = driver_of(in_file)
+    change(foreign, in_file, "CREATE TABLE state.t AS SELECT 42 AS a")
     with pytest.raises(UserError, match="is a database of something else"):
-        Model.open(loaded, state=foreign)
-    assert change(foreign, engine, "SELECT a FROM state.t") == [(42,)]
+        Model.open(in_file, state=foreign)
+    assert change(foreign, in_file, "SELECT a FROM state.t") == [(42,)]
     other = toy.database(tmp_path, rows=7, target=engine.name)
     mine = tmp_path / "mine.db"
-    Model.open(loaded, state=mine).close()
+    Model.open(in_file, state=mine).close()
     with pytest.raises(UserError, match="holds sequences of another model"):
         Model.open(other, state=mine)
     with pytest.raises(UserError, match="is the model: give another file for the state"):
-        Model.open(loaded, state=loaded)
+        Model.open(in_file, state=in_file)
     with pytest.raises(UserError, match="was loaded for another program"):
-        Model.open(loaded, program=toy.program(text_hash="other", target=engine.name))
+        Model.open(in_file, program=toy.program(text_hash="other", target=engine.name))
 
 
 def test_many_readers(loaded: Path) -> None:
@@ -311,7 +320,7 @@ with Model.open(sys.argv[1], state=sys.argv[2]) as model:
 
 def test_killed_while_generating(loaded: Path, tmp_path: Path) -> None:
     """After each kill the state holds every token that was shown, and goes on as if nothing had happened."""
-    db = tmp_path / "chat.db"
+    db = state_of(loaded, tmp_path)
     want = toy.expected([5, 6], toy.CONTEXT - 2)
     seen = 0
     for kill_after in (1, 3, 2, 7):
