@@ -21,6 +21,9 @@ BINARY = ("add", "sub", "mul", "div", "floordiv", "mod", "min", "max", "pow", "a
 COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
 AGGREGATE = ("sum", "max", "min", "count", "any", "argmax", "argmin", "first")
 
+HALF_CARRIERS = ("halfvec",)
+"""Lane carriers whose elements are IEEE numbers of 16 bits."""
+
 
 @attribute("rel.lane")
 class LaneType(Type):
@@ -39,6 +42,11 @@ class LaneType(Type):
     element: ScalarType
     length: int
     carrier: str = "list"
+
+    @property
+    def half(self) -> bool:
+        """Whether the elements are kept in half precision: packing rounds them."""
+        return self.carrier in HALF_CARRIERS
 
 
 @op("expr.constant", pure=True)

@@ -229,6 +229,14 @@ def _cast(scope: Scope, op: expr.Cast, args: tuple[Array, ...]) -> Any:
     return x.astype(element.numpy)
 
 
+def round_lane(x: Array, type_: Type) -> Array:
+    """What a value column of a type keeps of ``x``: a lane in half precision rounds."""
+    if not isinstance(type_, expr.LaneType) or not type_.half:
+        return x
+    with np.errstate(over="ignore"):  # an engine raises there
+        return x.astype(np.float16).astype(x.dtype)
+
+
 def round_bf16(x: Array) -> Array:
     """The nearest bfloat16 (ties to even) of float32 values, as float32."""
     bits = x.view(np.uint32)

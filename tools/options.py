@@ -31,7 +31,8 @@ ModelArg = Annotated[
 ]
 TargetOption = Annotated[
     str,
-    typer.Option(help="What to compile for: duckdb, sqlite, postgres, pgvector, or a target of a package of yours."),
+    typer.Option(help="What to compile for: duckdb, sqlite, postgres, pgvector, pgvector-half (weights of 16 bits), or "
+                      "a target of a package of yours."),
 ]
 ModelTargetOption = Annotated[
     str | None,

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from irsql.dialects.expr import Col, Compare, LaneType
+from irsql.dialects.expr import HALF_CARRIERS, Col, Compare, LaneType
 from irsql.dialects.expr_interp import Scope, eval_body, eval_op
 from irsql.dialects.rel import ops as ro
 from irsql.dialects.rel.relation import Array, Relation, equi_join, from_dense, group, pack, product, to_dense, unpack
 from irsql.dialects.rel.types import RelType, logical, rel
 from irsql.ir.attributes import ScalarType, TensorType, Type
-from irsql.ir.core import Block, IRError, Op, Value
+from irsql.ir.core import Block, IRError, Module, Op, Value
 from irsql.ir.dims import evaluate
 from irsql.ir.interp import Interpreter, impl
-from irsql.ir.semantics import Adapter, register
+from irsql.ir.semantics import HALF_TOLERANCE, TOLERANCE, Adapter, register
 
 
 def evaluate_body(interp: Interpreter, block: Block, inputs: Sequence[Relation]) -> list[Array]:
@@ -337,6 +337,11 @@ class RelAdapter(Adapter):
             return to_dense(value, type_, symbols)
         seq, pos, data = rows_of_state(value, type_)
         return {"seq": seq, "pos": pos, "data": data}
+
+    def tolerance(self, module: Module) -> float:
+        types = [v.type for op in module.walk() for v in op.results]
+        half = any(isinstance(t, RelType) and t.layout is not None and t.layout.carrier in HALF_CARRIERS for t in types)
+        return HALF_TOLERANCE if half else TOLERANCE
 
     def empty_state(self, type_: Type) -> Relation:
         assert isinstance(type_, RelType)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from irsql.dialects.expr import LaneType
+from irsql.dialects.expr_interp import round_lane
 from irsql.dialects.rel.types import Layout, Part, RelType, Val, logical
 from irsql.ir.core import IRError
 from irsql.ir.dims import evaluate
@@ -144,7 +145,7 @@ def pack(rows: Relation, scalar: RelType, out: RelType, symbols: Mapping[str, in
         at = (numbers[mine], lane[mine]) if isinstance(v.type, LaneType) else (numbers[mine],)
         data: Array = np.zeros((count, v.type.length) if isinstance(v.type, LaneType) else count, dtype=source.dtype)
         data[at] = source[mine]
-        cols[v.name] = data
+        cols[v.name] = round_lane(data, v.type)
     return Relation(cols, count)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from irsql.dialects import expr as ex
-from irsql.dialects.expr_interp import Scope, dtype_of, eval_op
+from irsql.dialects.expr_interp import Scope, dtype_of, eval_op, round_lane
 from irsql.dialects.rel.interp import aggregate, box, concat, eval_value, join, window
 from irsql.dialects.rel.relation import Array, Relation, equi_join, from_dense, group, pack, unpack
 from irsql.dialects.rel.types import rel
@@ -47,7 +47,7 @@ class _Grouped:
             assert isinstance(t, ex.LaneType)
             out = np.zeros((len(self.first), t.length), dtype=dtype_of(t))
             out[self.numbers[mask], position[mask]] = x[mask]
-            return out
+            return round_lane(out, t)
         if not op.operands or not _has_aggregate(value):
             out = self.row_value(value)
             return out[self.first]

@@ -8,8 +8,8 @@ stored relations; then every other function runs in order. A function with state
 from those of the function before it); the last of them runs twice more, one position at a time, so that prefill and
 decode see states of several lengths. The symbol ``P`` is the number of positions in the states before the call.
 
-Equal means: integers exactly; floats within ``max|a-b| / max|b|`` ≤ 1e-4 along the last axis; NaN equals NaN and
-infinities themselves.
+Equal means: integers exactly; floats within ``max|a-b| / max|b|`` ≤ 1e-4 along the last axis, or 1e-2 where lanes keep
+half precision; NaN equals NaN and infinities themselves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from irsql.ir.attributes import TensorType, Type
 from irsql.ir.core import ArgInfo, Func, IRError, Module
 from irsql.ir.interp import Array, Interpreter
 
-TOLERANCE = 1e-4
+TOLERANCE, HALF_TOLERANCE = 1e-4, 1e-2
 POSITION_STEP = 3
 """How far the sequences of a drawn batch are apart."""
 LOAD = "load"
@@ -61,6 +61,10 @@ class Adapter:
     def empty_state(self, type_: Type) -> Any:
         """The value of a state without rows."""
         raise IRError(f"the stage has no adapter for states of type {type(type_).__name__}")
+
+    def tolerance(self, module: Module) -> float:
+        """How far results of a module of the stage may be from those of a module that computes in 32 bits."""
+        return TOLERANCE
 
     def encode_args(self, func: Func, dense: Sequence[Array | None], symbols: Mapping[str, int]) -> list[Any]:
         """Argument values of ``func``; None stands for an empty state."""

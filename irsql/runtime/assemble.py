@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from irsql.runtime.errors import UserError
-from irsql.targets.program import LoadStep, Program, Stored
+from irsql.targets.program import LoadStep, Program, Stored, TableSpec
 from irsql.targets.tables import granularity, to_arrow
 
 Array = npt.NDArray[Any]
@@ -61,7 +61,8 @@ def tables(program: Program, stored: Stored, weights: Weights, names: Mapping[st
     Raises
     ------
     UserError
-        If the checkpoint's tensors do not have the shape the program was compiled for.
+        If the checkpoint's tensors do not have the shape the program was compiled for, or a number has no half
+        precision.
     """
     node = _tree(program, stored.steps, weights, names)
     spec = stored.table
@@ -71,12 +72,19 @@ def tables(program: Program, stored: Stored, weights: Weights, names: Mapping[st
         )
     unit = granularity(spec)
     if not node.shape or not unit:
-        yield to_arrow(spec, node.whole())
+        yield _rows(spec, node.whole())
         return
     per_row = max(math.prod(node.shape[1:]) * 4, 1)
     step = max(SLICE_BYTES // per_row // unit, 1) * unit
     for start in range(0, node.shape[0], step):
-        yield to_arrow(spec, node.rows(start, min(start + step, node.shape[0])), start)
+        yield _rows(spec, node.rows(start, min(start + step, node.shape[0])), start)
+
+
+def _rows(spec: TableSpec, array: Array, start: int = 0) -> pa.Table:
+    try:
+        return to_arrow(spec, array, start)
+    except OverflowError as error:
+        raise UserError(f"{error}: compile for a target that keeps 32 bits") from error
 
 
 def _tree(program: Program, steps: Sequence[LoadStep], weights: Weights, names: Mapping[str, str]) -> _Node:

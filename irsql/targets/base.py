@@ -38,6 +38,7 @@ DEFAULT_TARGET = "duckdb"
 BACKENDS = {
     "duckdb": "irsql.targets.duckdb_tables:DUCKDB", "sqlite": "irsql.targets.sqlite_tables:SQLITE",
     "postgres": "irsql.targets.postgres_tables:POSTGRES", "pgvector": "irsql.targets.postgres_tables:PGVECTOR",
+    "pgvector-half": "irsql.targets.postgres_tables:PGVECTOR_HALF",
 }  # fmt: skip
 """Targets of the project: name to where its :class:`Backend` is."""
 

@@ -38,7 +38,7 @@ def table(name: str, catalog: str = "") -> exp.Table:
 def ir_type(type_: Type) -> str:
     """A column type as a program writes it."""
     if isinstance(type_, ex.LaneType):
-        return f"{type_.element.name}[{type_.length}]"
+        return f"{'f16' if type_.half else type_.element.name}[{type_.length}]"
     assert isinstance(type_, ScalarType)
     return type_.name
 

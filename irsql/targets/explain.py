@@ -17,7 +17,7 @@ from irsql.targets.names import view_of
 from irsql.targets.program import Function, Program, Statement, TableSpec
 from irsql.targets.tables import split_type
 
-_BYTES = {"i64": 8, "f64": 8, "f32": 4, "i1": 1}
+_BYTES = {"i64": 8, "f64": 8, "f32": 4, "f16": 2, "i1": 1}
 
 
 @attrs.frozen

@@ -38,8 +38,8 @@ _PLAIN = exp.ColumnConstraint(kind=exp.Var(this="STORAGE PLAIN"))
 
 def _bytes(type_: str) -> int:
     """What a column takes of a row."""
-    lane = split_type(type_)[1] if type_ not in ("text", "bytes") else 0
-    return 4 * lane + 8
+    element, lane = split_type(type_) if type_ not in ("text", "bytes") else ("", 0)
+    return (2 if element == "f16" else 4) * lane + 8
 
 
 @attrs.frozen
@@ -59,7 +59,7 @@ class PostgresControl(Control):
         """Stored floats have 32 bits; what is computed is a double, for ``real`` raises on underflow."""
         element, lane = split_type(type_) if type_ not in ("text", "bytes") else (type_, 0)
         if lane:
-            return vector(lane)
+            return vector(lane, element == "f16")
         return sql_type("f64" if element == "f32" and catalog != MODEL else type_)
 
     def create_table(self, table_name: str, columns: Sequence[tuple[str, str]], catalog: str | None = None,

@@ -27,9 +27,12 @@ _ROWS = 5000
 """Rows written out in one VALUES."""
 
 
-def vector(length: int) -> exp.DataType:
-    """The type of pgvector for ``length`` 32-bit floats."""
-    return exp.DataType(this=exp.DType.VECTOR, expressions=[exp.DataTypeParam(this=number(length))])
+def vector(length: int, half: bool = False) -> exp.DataType:
+    """The type of pgvector for ``length`` floats of 32 bits, or of 16."""
+    size = [exp.DataTypeParam(this=number(length))]
+    if half:
+        return exp.DataType(this=exp.DType.USERDEFINED, kind="halfvec", expressions=size)
+    return exp.DataType(this=exp.DType.VECTOR, expressions=size)
 
 
 def _is_float(value: Value) -> bool:
@@ -47,7 +50,7 @@ class PostgresEmitter(Emitter):
 
     def data_type(self, type_: Type) -> exp.DataType:
         """The engine's type."""
-        return vector(type_.length) if isinstance(type_, ex.LaneType) else super().data_type(type_)
+        return vector(type_.length, type_.half) if isinstance(type_, ex.LaneType) else super().data_type(type_)
 
     def column_of(self, source: Value, name: str, alias: str) -> exp.Expr:
         """A column; one of ``real`` as a double, for an operator on two of them would raise on underflow."""
@@ -173,7 +176,7 @@ class PostgresEmitter(Emitter):
 
     def lane(self, items: exp.Expr, type_: ex.LaneType) -> exp.Expr:
         """An array that is as long as the lane, as a vector."""
-        return exp.Cast(this=items, to=vector(type_.length))
+        return exp.Cast(this=items, to=self.data_type(type_))
 
     def pad(self, lane: exp.Expr, type_: ex.LaneType) -> exp.Expr:
         """Zeros behind the elements, as many as the lane wants."""

@@ -6,6 +6,7 @@ Where all columns have a fixed width, and numbers and lanes have, rows are made 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ def _width(type_: pa.DataType, column: pa.ChunkedArray, single: bool) -> tuple[s
     """The type that a column of numbers or lanes has in the server; None for text and bytes."""
     if pa.types.is_list(type_):
         flat = sum(len(chunk.flatten()) for chunk in column.chunks)
-        return ">f4", flat // max(len(column), 1)
+        return ">f2" if type_.value_type == pa.float16() else ">f4", flat // max(len(column), 1)
     if pa.types.is_boolean(type_):
         return "?", 0
     if pa.types.is_integer(type_):
@@ -80,7 +81,7 @@ def _rows(batch: pa.Table, single: bool) -> Iterator[bytes]:
             yield rows.tobytes()
 
 
-def _flat(column: pa.ChunkedArray) -> npt.NDArray[np.float32]:
+def _flat(column: pa.ChunkedArray) -> npt.NDArray[np.floating[Any]]:
     return pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type).to_numpy()
 
 
@@ -131,7 +132,7 @@ def _types(columns: Sequence[Column], single: bool) -> list[tuple[str, int]]:
     types = []
     for column in columns:
         element, lane = split_type(column.type)
-        kind = {"i64": ">i8", "i1": "?", "f64": ">f8", "f32": ">f4" if single or lane else ">f8"}[element]
+        kind = {"i64": ">i8", "i1": "?", "f64": ">f8", "f16": ">f2", "f32": ">f4" if single or lane else ">f8"}[element]
         types.append((kind, lane))
     return types
 

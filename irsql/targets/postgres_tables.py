@@ -19,6 +19,7 @@ _CONTRACT = ValueContract(
     integer_division="truncates", mod_sign="dividend", division_by_zero="error", folds_quoted_case=False,
     domain_raises=True,
 )  # fmt: skip
+_VECTORS = ("vector", "halfvec")
 _OPTIONS = {"step-tables": "emptied", "shared-selects": "tables", "packed-operands": "inline"}
 
 TARGET = Target(
@@ -28,21 +29,27 @@ TARGET = Target(
 )
 """Without an extension: scalar rows and wide columns."""
 
-VECTOR_TARGET = Target(
-    name="pgvector", version="0.7", dialect="postgres",
-    capabilities=(
-        *(Capability(op, "vector") for op in ("dot", "pack", "unpack", "cast", "slice", "concat")),
-        *(Capability(op, "vector", "lowered", "unnest", _SCALAR_ROWS) for op in ("map", "add", "mul", "scale", "sum")),
-    ),
-    functions={**_FUNCTIONS, "dot.vector": "INNER_PRODUCT"}, limits=_LIMITS,
-    costs=Costs(machine=_MACHINE, date=_DATE, mac_ns={"vector": 4.0}, byte_ns=0.3, row_ns=150.0, group_ns=300.0,
-                statement_ms=0.1, term_us=2.0, pack_ns=200.0, unpack_ns=100.0),
-    layout=LayoutDefaults(carriers=("vector",)),
-    contract=_CONTRACT, options=_OPTIONS,
-)
-"""With pgvector: products are those of its vectors."""
+def _with_vectors(name: str) -> Target:
+    """With pgvector: products are those of its vectors. Those of 16 bits are less exact: they are not chosen from."""
+    return Target(
+        name=name, version="0.7", dialect="postgres",
+        capabilities=(
+            *(Capability(op, c) for c in _VECTORS for op in ("dot", "pack", "unpack", "cast", "slice", "concat")),
+            *(Capability(op, c, "lowered", "unnest", _SCALAR_ROWS) for c in _VECTORS
+              for op in ("map", "add", "mul", "scale", "sum")),
+        ),
+        functions={**_FUNCTIONS, **{f"dot.{c}": "INNER_PRODUCT" for c in _VECTORS}}, limits=_LIMITS,
+        costs=Costs(machine=_MACHINE, date=_DATE, mac_ns={"vector": 4.0}, byte_ns=0.3, row_ns=150.0, group_ns=300.0,
+                    statement_ms=0.1, term_us=2.0, pack_ns=200.0, unpack_ns=100.0),
+        layout=LayoutDefaults(carriers=("vector",)), contract=_CONTRACT, options=_OPTIONS,
+    )
+
+
 
 POSTGRES = Backend(TARGET, PostgresEmitter, "irsql.targets.postgres:Postgres",
                    "irsql.targets.postgres_shell:PostgresShell")
-PGVECTOR = Backend(VECTOR_TARGET, PostgresEmitter, "irsql.targets.postgres:PgVector",
+PGVECTOR = Backend(_with_vectors("pgvector"), PostgresEmitter, "irsql.targets.postgres:PgVector",
                    "irsql.targets.postgres_shell:PgVectorShell")
+PGVECTOR_HALF = Backend(_with_vectors("pgvector-half"), PostgresEmitter, "irsql.targets.postgres:PgVector",
+                        "irsql.targets.postgres_shell:PgVectorShell", {"select-layout": "carrier=halfvec"})
+"""Products with weights are those of vectors of 16 bits."""

@@ -21,7 +21,8 @@ from irsql.targets.program import Column, Part, TableSpec
 Array = npt.NDArray[Any]
 
 NUMPY_TYPES: Mapping[str, np.dtype[Any]] = {
-    "i64": np.dtype(np.int64), "f32": np.dtype(np.float32), "f64": np.dtype(np.float64), "i1": np.dtype(np.bool_),
+    "i64": np.dtype(np.int64), "f16": np.dtype(np.float16), "f32": np.dtype(np.float32), "f64": np.dtype(np.float64),
+    "i1": np.dtype(np.bool_),
 }  # fmt: skip
 """IR type of an element to its NumPy type."""
 
@@ -123,6 +124,11 @@ def to_arrow(spec: TableSpec, array: Array, start: int = 0) -> pa.Table:
         Values; what a layout pads is filled with zeros.
     start
         Index of the slice's first row on the first axis, a multiple of :func:`granularity`.
+
+    Raises
+    ------
+    OverflowError
+        If a finite number has none in the half precision of its lane.
     """
     element = NUMPY_TYPES[spec.dtype]
     axes = _axes(spec, array.shape)
@@ -140,7 +146,9 @@ def to_arrow(spec: TableSpec, array: Array, start: int = 0) -> pa.Table:
         key = np.broadcast_to(digit.reshape([-1 if j == i else 1 for j in range(len(sizes))]), sizes)
         names.append(part.name)
         columns.append(pa.array(key.reshape(-1)))
-    _, lane = split_type(spec.values[0].type)
+    kept, lane = split_type(spec.values[0].type)
+    if kept == "f16":
+        data = _half(spec, data)
     width, length = len(spec.values), max(lane, 1)
     tiles = data.reshape(count, width, length)
     offsets = np.arange(count + 1, dtype=np.int32) * np.int32(length) if lane else None
@@ -149,6 +157,15 @@ def to_arrow(spec: TableSpec, array: Array, start: int = 0) -> pa.Table:
         names.append(column.name)
         columns.append(flat if offsets is None else pa.ListArray.from_arrays(pa.array(offsets), flat))
     return pa.table(columns, names=names)
+
+
+def _half(spec: TableSpec, data: Array) -> Array:
+    with np.errstate(over="ignore"):
+        out = data.astype(NUMPY_TYPES["f16"])
+    if np.isinf(out).any():
+        number = data[np.isinf(out)][0]
+        raise OverflowError(f"{spec.source} has the number {number:g}, and half precision ends at 65504")
+    return out
 
 
 def from_arrow(spec: TableSpec, table: pa.Table, symbols: Mapping[str, int]) -> Array:

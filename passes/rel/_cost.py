@@ -127,7 +127,8 @@ def work(c: Contraction, tile: ro.Tile | None, sizes: Mapping[str, int], target:
     padded = tile.columns * max(tile.lane, 1)
     packs = [n for n, v in enumerate(c.join.inputs) if not is_kept(v)]
     width = padded * (tile.segments if tile.form == "chunks" else 1)
-    scanned = sum(_elements(c, n, sizes) / loops[axis.project_key] * width * FLOAT_BYTES for n in _kept(c))
+    element_bytes = FLOAT_BYTES // 2 if tile.carrier in ex.HALF_CARRIERS else FLOAT_BYTES
+    scanned = sum(_elements(c, n, sizes) / loops[axis.project_key] * width * element_bytes for n in _kept(c))
     macs = rows * padded / cores
     return Work(
         statements=1 + len(packs) + (grouped > 0), terms=tile.columns * (1 + len(packs)), macs=macs,

@@ -55,6 +55,10 @@ class SelectLayout(Pass):
     """Shorter axes stay on scalar rows."""
     form: Literal["", "scalar", "wide"] = ""
     """Empty chooses; ``scalar`` forces scalar rows everywhere, ``wide`` forbids lanes."""
+    carrier: str = ""
+    """Lane carrier of products with stored weights; empty takes the target's first. ``halfvec`` rounds their operands
+    to 16 bits.
+    """
     tile: str = ""
     """For experiments: ``dot:LANExCOLUMNSxSEGMENTS`` (lane 0 for wide columns) or ``wsum:0xCOLUMNSxSEGMENTS`` of every
     contraction whose axis it covers.
@@ -68,6 +72,9 @@ class SelectLayout(Pass):
 
     def run(self, module: Module, ctx: PassContext) -> None:
         target = ctx.require_target()
+        if self.carrier and target.capability("dot", self.carrier).status != "native":
+            raise IRError(f"the option carrier of select-layout is {self.carrier!r}, which is no lane carrier of "
+                          f"{target.name}")
         groups: dict[object, list[_Place]] = {}
         for name, func in module.functions.items():
             sizes = self.sizes(func)
@@ -119,7 +126,7 @@ class SelectLayout(Pass):
         if forced is not None:
             yield [forced]
         elif axis is not None and int(str(axis.extent)) >= self.min_extent:
-            yield from self._dots(int(str(axis.extent)), target)
+            yield from self._dots(int(str(axis.extent)), target, self._carriers(c, target))
         elif any(not isinstance(k.extent, int) for k in rel(c.project.result).keys):
             most = _widest(target)
             free = [f for f in c.free if isinstance(f.extent, int) and self.min_extent <= f.extent <= most]
@@ -143,10 +150,15 @@ class SelectLayout(Pass):
         axis = axis_of(c)
         if axis is None or max(lane, 1) * columns < int(str(axis.extent)):
             return None
-        return ro.Tile("dot", lane, columns, segments, target.layout.carriers[0] if lane else "")
+        return ro.Tile("dot", lane, columns, segments, self._carriers(c, target)[0] if lane else "")
 
-    def _dots(self, extent: int, target: Target) -> Iterator[list[ro.Tile]]:
-        carriers = [x for x in target.layout.carriers if target.capability("dot", x).status == "native"]
+    def _carriers(self, c: Contraction, target: Target) -> list[str]:
+        """Lane carriers to choose from."""
+        if self.carrier and any(isinstance(v.owner, ro.Stored) for v in c.join.inputs):
+            return [self.carrier]
+        return [x for x in target.layout.carriers if target.capability("dot", x).status == "native"]
+
+    def _dots(self, extent: int, target: Target, carriers: list[str]) -> Iterator[list[ro.Tile]]:
         if self.form == "wide" or not carriers:
             rows = -(-extent // min(self.wide_columns or extent, _widest(target)))
             # a cut that divides the axis needs no zeros

@@ -16,11 +16,13 @@ import attrs
 import numpy as np
 
 from irsql.compile import compile_module, pipeline
+from irsql.dialects.expr import HALF_CARRIERS
 from irsql.dialects.tir import ops as ti
 from irsql.ir.affine import AffineMap
 from irsql.ir.attributes import F32, TensorType
 from irsql.ir.core import ArgInfo, Builder, Func, Module
 from irsql.ir.instruments.base import Instrument
+from irsql.ir.semantics import HALF_TOLERANCE, TOLERANCE
 from irsql.passes.rel import _cost
 from irsql.passes.rel._contraction import match
 from irsql.predictions import tile_text
@@ -235,5 +237,6 @@ class _Run:
         (out,) = self._function.outputs
         got = from_arrow(out, self._connection.read(out), {})
         want = self._probe.shape.expected(self._weights.x, self._weights.w)
-        if not np.abs(got - want).max() <= 1e-4 * np.abs(want).max():
+        tolerance = HALF_TOLERANCE if self._probe.form in HALF_CARRIERS else TOLERANCE
+        if not np.abs(got - want).max() <= tolerance * np.abs(want).max():
             raise ArithmeticError(f"{self._probe.shape.label} in {self._probe.tile} is wrong")

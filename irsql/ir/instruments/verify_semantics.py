@@ -77,7 +77,7 @@ class VerifySemantics(Instrument):
                 text = str(error) if isinstance(error, IRError) else f"{type(error).__name__}: {error}"
                 raise IRError(f"its result cannot be executed (with {trial}): {text}",
                               getattr(error, "op", None)) from error
-            problems = semantics.compare(got, wanted)
+            problems = semantics.compare(got, wanted, semantics.adapter_for(module).tolerance(module))
             if problems:
                 more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
                 raise IRError(f"it changes what the module computes (with {trial}): {'; '.join(problems[:3])}{more}")

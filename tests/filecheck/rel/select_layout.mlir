@@ -5,6 +5,16 @@
 // RUN: irsql-opt %s --no-locations --pass-pipeline='select-layout{form=wide wide-columns=3}' | filecheck %s --check-prefix=CHUNKS
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='select-layout{form=wide wide-columns=3},apply-layout' | filecheck %s --check-prefix=APPLIED
 
+// Stored weights take another lane carrier on request; what is then packed is rounded to half precision. The default
+// for the same target keeps 32 bits.
+// RUN: irsql-opt %s --no-locations --target pgvector --verify-semantics --pass-pipeline='select-layout{carrier=halfvec},apply-layout,tile-storage' | filecheck %s --check-prefix=HALF
+// RUN: irsql-opt %s --no-locations --target pgvector --pass-pipeline='select-layout' | filecheck %s --check-prefix=SINGLE
+
+// HALF: "rel.store"{{.*}}!rel.lane<f32, 8, "halfvec">
+// HALF: "expr.dot"{{.*}}!rel.lane<f32, 8, "halfvec">
+// SINGLE: tile = #rel.tile<"dot", 8, 1, 1, "vector">
+// SINGLE: tile = #rel.tile<"dot", 7, 1, 1, "vector">
+
 // CHECK: tile = #rel.tile<"dot", 4, 2, 1, "list">
 // CHECK: tile = #rel.tile<"dot", 4, 2, 1, "list">
 // CHECK-NOT: tile =
