@@ -10,6 +10,8 @@ import attrs
 import pytest
 
 TARGETS = ("duckdb", "sqlite", "postgres", "pgvector")
+ENGINES = ("duckdb", "sqlite", "postgres")
+"""One target an engine, for tests in which vectors take no part: pgvector differs from postgres by them alone."""
 
 
 @attrs.frozen
@@ -40,10 +42,10 @@ def state_of(model: Path, folder: Path, name: str = "state") -> str | Path:
     return f"{folder.name}_{name}" if model.is_dir() else folder / f"{name}.db"
 
 
-def on_targets(cases: Iterable[str]) -> pytest.MarkDecorator:
+def on_targets(cases: Iterable[str], targets: Iterable[str] = TARGETS) -> pytest.MarkDecorator:
     """Run a test with ``(name, target)`` for every case on every target; DuckDB's ids are the names alone."""
     params = []
-    for target in TARGETS:
+    for target in targets:
         for name in cases:
             known = FAILURES.get((target, name))
             marks = [pytest.mark.xfail(strict=True, reason=f"{known.kind}: {known.reason}", raises=known.raises)

@@ -14,13 +14,13 @@ from irsql.runtime.generate import generate
 from irsql.runtime.session import Model
 from irsql.runtime.settings import Settings
 from irsql.targets.base import driver_of
-from tests.models.targets import TARGETS, state_of
+from tests.models.targets import ENGINES, state_of
 from tests.runtime import toy
 
 PROMPTS = [[5], [7, 8, 9], [1, 2], [30, 31, 32, 33, 34, 35, 36], [4, 4], [99], [7, 8, 9, 10], [2], [250, 1], [3, 3, 3]]
 
 
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(scope="module", params=ENGINES)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy.database(tmp_path_factory.mktemp("model"), target=request.param)
 

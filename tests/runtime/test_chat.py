@@ -15,7 +15,7 @@ from irsql.runtime.errors import UserError
 from irsql.runtime.session import Model
 from irsql.runtime.tokens import TextStream
 from irsql.targets.control import META
-from tests.models.targets import TARGETS, state_of
+from tests.models.targets import ENGINES, state_of
 from tests.runtime import toy
 from tests.runtime.test_session import Interrupting
 
@@ -26,7 +26,7 @@ SHORT = (
 """The toy's context has 64 tokens."""
 
 
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(scope="module", params=ENGINES)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     (folder / "toy").mkdir()

@@ -12,11 +12,11 @@ from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model
 from irsql.runtime.settings import Settings
-from tests.models.targets import TARGETS, state_of
+from tests.models.targets import ENGINES, state_of
 from tests.runtime import toy
 
 
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(scope="module", params=ENGINES)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy.database(tmp_path_factory.mktemp("model"), target=request.param)
 

@@ -13,7 +13,7 @@ import pytest
 from irsql.runtime.session import Model
 from irsql.targets.base import driver_of
 from irsql.targets.errors import EngineError
-from tests.models.targets import TARGETS, state_of
+from tests.models.targets import ENGINES, state_of
 from tests.runtime import toy
 
 GENERATE = """
@@ -30,7 +30,7 @@ with Model.open(model, state=state) as opened:
 """
 
 
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(scope="module", params=ENGINES)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy.database(tmp_path_factory.mktemp("model"), target=request.param)
 

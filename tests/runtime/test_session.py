@@ -21,7 +21,7 @@ from irsql.targets.control import MODEL, STATE
 from irsql.targets.driver import Driver
 from irsql.targets.errors import EngineError
 from irsql.targets.program import FORMAT
-from tests.models.targets import TARGETS, state_of
+from tests.models.targets import ENGINES, state_of
 from tests.runtime import toy
 
 
@@ -31,7 +31,7 @@ def in_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return toy.database(tmp_path_factory.mktemp("file"), target=request.param)
 
 
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(scope="module", params=ENGINES)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy.database(tmp_path_factory.mktemp("model"), target=request.param)
 

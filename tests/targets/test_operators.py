@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.models import elementwise_cases, tensor_cases
 from tests.models.engine import check_everywhere
 from tests.models.importing import Call
-from tests.models.targets import on_targets
+from tests.models.targets import ENGINES, on_targets
 
 CASES: dict[str, tuple[Callable[..., Any], tuple[Tensor, ...]]] = {
     f"{group}:{name}": case
@@ -33,8 +33,18 @@ def stages(target: str) -> tuple[str, ...]:
     return ("sql",) if target == "duckdb" else ()
 
 
-@on_targets(CASES)
+SCALAR = [name for name in CASES if name.split(":")[0] not in ("contract", "norm")]
+"""What no vector takes part in."""
+
+
+@on_targets(SCALAR, ENGINES)
 def test_operator(name: str, target: str) -> None:
+    function, args = CASES[name]
+    check_everywhere(Call(function), args, target=target, stages=stages(target))
+
+
+@on_targets([name for name in CASES if name not in SCALAR])
+def test_product(name: str, target: str) -> None:
     function, args = CASES[name]
     check_everywhere(Call(function), args, target=target, stages=stages(target))
 

@@ -15,11 +15,11 @@ from irsql.targets.base import shell
 from irsql.targets.control import PROMPT, SETTING, STATE
 from irsql.targets.errors import EngineError
 from irsql.targets.prompts import Prompts
-from tests.models.targets import TARGETS
+from tests.models.targets import ENGINES
 from tests.runtime import toy
 
 
-@pytest.fixture(params=TARGETS)
+@pytest.fixture(params=ENGINES)
 def model(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Model]:
     with Model.open(toy.database(tmp_path / "toy", target=request.param)) as opened:
         yield opened

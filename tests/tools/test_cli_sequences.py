@@ -12,13 +12,13 @@ import pytest
 from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model
-from tests.models.targets import TARGETS
+from tests.models.targets import ENGINES
 from tests.runtime import toy
 from tests.runtime.test_chat import SHORT
 from tests.tools.test_cli import run
 
 
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(scope="module", params=ENGINES)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     (folder / "toy").mkdir()
