@@ -21,7 +21,7 @@ from psycopg.pq import TransactionStatus
 
 from irsql.targets import postgres_rows, postgres_server
 from irsql.targets.control import MODEL, STATE
-from irsql.targets.driver import Driver, is_address, literal, quoted
+from irsql.targets.driver import Driver, file_name, is_address, literal, quoted
 from irsql.targets.errors import EngineError
 from irsql.targets.postgres_control import APPENDS, CONTROL, FILLS, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
 from irsql.targets.postgres_places import Place
@@ -226,7 +226,7 @@ class Postgres(Driver):
         read_only
             The schema is a loaded model.
         """
-        text = os.fspath(path)
+        text = file_name(path)
         if text == ":memory:":
             self._attach_memory(catalog)
         elif catalog == STATE and self._place is not None:
@@ -310,12 +310,17 @@ class Postgres(Driver):
             self.execute(f"VACUUM (FREEZE, ANALYZE) {quoted(catalog)}.{quoted(table)}")
 
     # -- statements ------------------------------------------------------------------------------------
-    def _placed(self, sql: str) -> str:
-        """The statement with the names of the schemas where it says ``model`` or ``state``."""
+    def _placed(self, sql: str, filled: bool = False) -> str:
+        """The statement with the names of the schemas where it says ``model`` or ``state``.
+
+        Where parameters are filled in, a percent sign of a name is written twice.
+        """
 
         def put(found: re.Match[str]) -> str:
             name = self._schemas.get(found[1] or "")
-            return found[0] if name is None or not found[2] else f"{quoted(name)}."
+            if name is None or not found[2]:
+                return found[0]
+            return f"{quoted(name.replace('%', '%%') if filled else name)}."
 
         return _WORDS.sub(put, sql)
 
@@ -350,7 +355,8 @@ class Postgres(Driver):
                 if statement.appends:
                     self._grow(statement.appends, done.rowcount)
                 return done
-            return self._connection.execute(self._placed(statement).encode(), parameters, prepare=False)
+            placed = self._placed(statement, filled=parameters is not None)
+            return self._connection.execute(placed.encode(), parameters, prepare=False)
 
     def _grow(self, table: str, rows: int) -> None:
         """Have a state's table analysed each time its new rows have doubled, which plans what reads it anew.

@@ -184,7 +184,7 @@ def test_a_resumed_sequence_keeps_its_settings(loaded: Path, tmp_path: Path) -> 
 def test_state_of_another_version(loaded: Path, tmp_path: Path) -> None:
     db = state_of(loaded, tmp_path)
     Model.open(loaded, state=db).close()
-    change(db, loaded, "UPDATE state.irsql_meta SET value = '1' WHERE key = 'format'")
+    change(db, loaded, "UPDATE \"state\".irsql_meta SET value = '1' WHERE key = 'format'")
     with pytest.raises(UserError, match="was written by another version of irsql: give another file"):
         Model.open(loaded, state=db)
 
@@ -193,7 +193,7 @@ def test_rows_of_an_unfinished_step_are_dropped(loaded: Path, tmp_path: Path) ->
     db = state_of(loaded, tmp_path)
     with Model.open(loaded, state=db) as model:
         generate(model, prompt_ids=[5], max_new_tokens=1, stop_ids=[], keep=True).__iter__().__next__()
-    change(db, loaded, "INSERT INTO state.state_kv VALUES (0, 1, 55), (0, 7, 99)")
+    change(db, loaded, "INSERT INTO \"state\".state_kv VALUES (0, 1, 55), (0, 7, 99)")
     with Model.open(loaded, state=db) as model:
         assert ids_of(generate(model, resume=0, max_new_tokens=3, stop_ids=[])) == toy.expected([5], 4)[1:]
 

@@ -93,7 +93,7 @@ def test_tables_that_are_no_tensor(rows: list[tuple[int, float | None]], sentenc
 
 def test_unknown_types_are_refused() -> None:
     assert split_type("f32[8]") == ("f32", 8)
-    for bad in ("f16", "f32[", "f32[n]", "f32[8]x"):
+    for bad in ("f8", "f32[", "f32[n]", "f32[8]x"):
         with pytest.raises(ValueError, match="unknown column type"):
             split_type(bad)
 
