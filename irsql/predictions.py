@@ -19,8 +19,8 @@ class Predictions(Instrument):
     Attributes
     ----------
     found
-        For each contraction that reads something stored: ``function``, ``storage`` (what it reads), ``tile``, ``ms``
-        and the ``sizes`` that were planned for.
+        For each contraction that reads something stored: ``function``, ``storage`` (what it reads), ``scope``
+        (its module), ``tile``, ``ms`` and the ``sizes`` that were planned for.
     """
 
     def __init__(self) -> None:
@@ -42,6 +42,7 @@ def _predictions(module: Module, chosen: SelectLayout, target: Any) -> list[dict
                 tile = found.aggregate.tile
                 counts = _cost.work(found, tile, sizes, target)
                 out.append({"function": name, "storage": kept, "tile": tile_text(tile), "sizes": sizes,
+                            "scope": found.aggregate.loc.scope,
                             "ms": round(_cost.milliseconds(counts, _cost.form_of(tile), target.costs), 4)})
     return out
 

@@ -111,7 +111,8 @@ def test_state_file_continues(loaded: Path, tmp_path: Path, capsys: pytest.Captu
         (["MODEL", "--prompt-ids", ""], "the prompt is empty: give at least one token"),
         (["MODEL", "--prompt-ids", "1,x"], "token ids are integers with commas between them, not '1,x'"),
         (["MODEL", "--prompt-ids", "1,999"], "there is no token 999: the model's vocabulary has the ids 0 to 299"),
-        (["MODEL", "hello", "--target", "oracle"], "unknown target 'oracle'; there are duckdb, sqlite"),
+        (["MODEL", "hello", "--target", "oracle"],
+         "unknown target 'oracle'; there are duckdb, sqlite, postgres, pgvector, pgvector-half"),
         (["nowhere.db", "hello"], "there is no nowhere.db: give a model folder or a loaded database"),
     ],
 )

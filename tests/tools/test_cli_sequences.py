@@ -12,7 +12,7 @@ import pytest
 from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model
-from tests.models.targets import ENGINES
+from tests.models.targets import ENGINES, state_of
 from tests.runtime import toy
 from tests.runtime.test_chat import SHORT
 from tests.tools.test_cli import run
@@ -119,7 +119,7 @@ def test_bad_batches(
 
 
 def test_list_fork_and_delete(loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    db = tmp_path / "state.db"
+    db = state_of(loaded, tmp_path)
     common = ("--db", db, "--max-new-tokens", 3, "--stop-ids", "", "--json")
     first = json.loads(run(capsys, "generate", loaded, "the", "--temperature", 0.5, "--seed", 3, *common)[1])
     assert run(capsys, "sequences", "fork", loaded, 0, "--db", db, "--at", 2) == (0, "1\n", "")
@@ -135,12 +135,14 @@ def test_list_fork_and_delete(loaded: Path, tmp_path: Path, capsys: pytest.Captu
     assert run(capsys, "sequences", "delete", loaded, 0, 7, "--db", db) == (1, "", "irsql: there is no sequence 7\n")
     assert run(capsys, "sequences", "delete", loaded, 0, "--db", db) == (0, "", "")
     assert len(run(capsys, "sequences", "list", loaded, "--db", db)[1].splitlines()) == 2
-    sentence = f"irsql: there is no {tmp_path / 'no.db'}: give the file that --db of another command wrote\n"
-    assert run(capsys, "sequences", "list", loaded, "--db", tmp_path / "no.db") == (1, "", sentence)
+    none = state_of(loaded, tmp_path, "no")
+    code, out, err = run(capsys, "sequences", "list", loaded, "--db", none)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"irsql: there is no {none}")
 
 
 def test_a_list_shows_texts_as_they_are(loaded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    db = tmp_path / "state.db"
+    db = state_of(loaded, tmp_path)
     text = "a [/b] [red]:smile:\x1b[31m\x85\u2028\u202e\u200d"
     options = ("--max-new-tokens", 1, "--db", db)
     assert run(capsys, "generate", loaded, text, *options)[0] == 0
@@ -158,7 +160,7 @@ def test_chat_from_a_pipe(
         assert (code, err) == (0, "")
         return out.splitlines()
 
-    db = tmp_path / "chat.db"
+    db = state_of(loaded, tmp_path)
     answers = chat("a\nb\n/reset\na\n/exit\nnever\n", "--db", db)
     assert len(answers) == 3
     assert answers[2] == answers[0]
@@ -188,7 +190,7 @@ def test_a_chat_without_messages_leaves_nothing(
         monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
         assert run(capsys, "chat", loaded, "--db", db, *arguments)[::2] == (0, "")
 
-    db = tmp_path / "state.db"
+    db = state_of(loaded, tmp_path)
     options = ("--db", db, "--max-new-tokens", 2, "--stop-ids", "", "--json")
     story = json.loads(run(capsys, "generate", loaded, "the", *options)[1])
     chat("/exit\n")

@@ -132,7 +132,7 @@ def test_a_folder_needs_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture
     folder.mkdir()
     (folder / "config.json").write_text((DEMO / "config.json").read_text())
     assert run("explain", folder) == 0
-    assert "26 stored tables" in capsys.readouterr().out
+    assert "18 stored tables" in capsys.readouterr().out
     assert run("explain", tmp_path / "none") == 1
     assert "there is no" in capsys.readouterr().err
 

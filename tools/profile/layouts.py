@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 from rich.table import Table
@@ -14,7 +16,7 @@ from irsql.targets.program import Program
 from irsql.tools.calibrate.fit import kendall_tau
 from irsql.tools.console import console, printable
 from irsql.tools.profile.recorder import tables_of
-from irsql.tools.profile.summary import StepProfile
+from irsql.tools.profile.summary import Line, StepProfile
 
 
 @attrs.frozen
@@ -51,16 +53,30 @@ def entries(program: Program, found: StepProfile) -> list[Entry]:
     if not predictions:
         raise UserError("the program carries no predictions: compile it again with select-layout in the pipeline")
     tables = tables_of(program)
+    readers: dict[str, list[Line]] = {}
+    for line in (line for line in found.lines if line.function == name):
+        reads = program.functions[name].statements[line.number - 1].reads
+        for source in {tables[t].source for t in reads if t in tables}:
+            readers.setdefault(str(source), []).append(line)
+    computed: dict[int, list[Any]] = {}
+    for p in predictions:
+        if p["storage"] in readers:  # a tied embedding is looked up by one statement and multiplied by another
+            best = max(readers[p["storage"]], key=lambda x: (_common(x.scope, p["scope"]), x.number))
+            computed.setdefault(best.number, []).append(p)
     out = []
     for line in found.lines:
         if line.function == name:
-            statement = program.functions[name].statements[line.number - 1]
-            sources = {tables[t].source for t in statement.reads if t in tables}
-            mine = [p for p in predictions if p["storage"] in sources]
+            mine = computed.get(line.number, [])
             if mine:
                 out.append(Entry(line.scope, tuple(p["storage"] for p in mine), tuple(p["tile"] for p in mine),
                                  sum(p["ms"] for p in mine), line.seconds * 1e3))  # fmt: skip
     return out
+
+
+def _common(one: str, other: str) -> int:
+    """Length of the module path that two scopes share."""
+    pairs = zip(one.split("."), other.split("."), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def show(program: Program, found: StepProfile) -> None:
