@@ -278,12 +278,17 @@ def compile_folder(
 
 
 def _key(folder: Path, stamp: str, capture: str, target: str) -> str:
-    """What the cached database depends on: weights, the other files of the folder, the recipe, the target, all code."""
+    """What the cached database depends on: weights, the other files of the folder, the recipe, the target, all code.
+
+    The target has the costs of this machine, so that a model is laid out anew after a calibration.
+    """
     from irsql.targets.base import backend
+    from irsql.targets.calibration import calibrated
 
     versions = [_version(name) for name in ("duckdb", "sqlglot", "tokenizers", "torch", "transformers")]
     to = backend(target)
-    digest = hashlib.sha256(" ".join([stamp, capture, repr(to.target), *versions]).encode())
+    facts = [stamp, capture, repr(calibrated(to.target)), repr(to.passes), *versions]
+    digest = hashlib.sha256(" ".join(facts).encode())
     digest.update(Path(inspect.getfile(to.emitter)).read_bytes())
     for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
                  "chat_template.jinja"):  # fmt: skip

@@ -11,8 +11,8 @@ import pytest
 
 import irsql
 from irsql import api
-from irsql.ir.target import Target
-from irsql.targets import base
+from irsql.ir.target import Costs, Target
+from irsql.targets import base, calibration
 from irsql.targets.duckdb_tables import DUCKDB
 from irsql.targets.program import Program
 from irsql.tools import cli
@@ -164,6 +164,11 @@ def test_a_folder_is_compiled_once(
     (second,) = generate()  # what the old content gave is gone
     assert second != first
     assert len(compiled) == 3
+    monkeypatch.setenv(calibration.FOLDER, str(tmp_path))
+    calibration.write(Costs(machine="here"), tmp_path / "duckdb.json")
+    (fourth,) = generate()  # the layouts that these costs choose
+    assert fourth != second
+    second = fourth
     monkeypatch.setattr(base, "backend", lambda name: attrs.evolve(DUCKDB, target=Target(name=name)))
     third = api.cached(folder, progress=False, target="duckdb-wide")  # one database a target
     assert second.is_file()
