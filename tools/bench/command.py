@@ -64,7 +64,7 @@ def bench(model: str, *, target: str, work: Path, layers: int | None, contexts: 
         module, meta = import_model(found.folder, capture)
         plan = _plan(contexts, int(meta["context"]), prompt, rounds, steps, cores if engine.parallel else threads,
                      bar.say)  # fmt: skip
-        compiled = variants.compile_variants(module, meta, target, text or pipeline(), without,
+        compiled = variants.compile_variants(module, meta, target, text or pipeline(target=target), without,
                                              lambda name: bar.stage(f"compiling: {name}"))  # fmt: skip
         bar.stage("computing the prefix with eager PyTorch")
         eager = Eager(found.folder, cores)

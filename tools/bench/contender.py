@@ -11,6 +11,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from irsql.ir.semantics import TOLERANCE
+
 Array = npt.NDArray[np.float32]
 
 
@@ -91,7 +93,7 @@ class Contender(ABC):
 
     name: str
     statements: int | None = None
-    tolerance: float = 1e-4
+    tolerance: float = TOLERANCE
 
     @abstractmethod
     def visit(self, prefix: Prefix, contexts: Sequence[int], steps: int) -> dict[int, Measured]:

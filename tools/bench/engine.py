@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from irsql.ir.semantics import HALF_TOLERANCE, TOLERANCE
 from irsql.runtime.errors import UserError
 from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import Model
 from irsql.targets.control import STATE, states
 from irsql.targets.program import Program
 from irsql.targets.segments import state_keys
-from irsql.targets.tables import to_arrow
+from irsql.targets.tables import split_type, to_arrow
 from irsql.tools.bench.contender import Contender, Measured, Prefix, Stopwatch
 from irsql.tools.profile.recorder import Recorder, scanned_bytes
 
@@ -35,6 +36,8 @@ class Engine(Contender):
     def __init__(self, name: str, program: Program, database: Path, threads: int | None) -> None:
         self.name, self.program, self.database, self._threads = name, program, database, threads
         self.statements = len(program.functions["decode"].statements)
+        elements = {split_type(c.type)[0] for s in program.stored for c in s.table.values}
+        self.tolerance = HALF_TOLERANCE if "f16" in elements else TOLERANCE
         self.scanned: dict[int, tuple[int, bool]] = {}
 
     def visit(self, prefix: Prefix, contexts: Sequence[int], steps: int) -> dict[int, Measured]:

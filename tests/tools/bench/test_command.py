@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from irsql.compile import pipeline
-from irsql.ir.pipeline import parse_pipeline
+from irsql.ir.pipeline import parse_pipeline, print_pipeline
 from irsql.runtime.errors import UserError
 from irsql.targets.errors import EngineError
 from irsql.targets.profile import Operator, Profile
@@ -134,6 +134,7 @@ def test_an_ablation(work: Path, target: str, capsys: pytest.CaptureFixture[str]
     assert full["processes"][0]["ttft_s"] > 0
     assert full["scanned_bytes"]["300"]["counted"] == (target == "duckdb")
     assert full["scanned_bytes"]["300"]["bytes"] > full["scanned_bytes"]["6"]["bytes"] > 4 * 64 * 512
+    assert result["variants"][0]["pipeline"] == print_pipeline(parse_pipeline(pipeline(target=target)))
     assert set(full["rates"]) == {"prefill", "decode at 6", "decode at 300"}
     assert result["load"]["source_bytes"] > 0
     by_name = {v["name"]: v for v in result["variants"]}
