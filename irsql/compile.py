@@ -135,8 +135,11 @@ def load_steps(load: Func | None, evaluate: Callable[[Value], np.ndarray[Any, An
             return [LoadStep("parameter", op.parameter)]
         if isinstance(op, ti.Concat):
             return [s for v in op.inputs for s in of(v)] + [LoadStep("concat", ints=(op.axis, len(op.inputs)))]
+        before = len(constants)
         found = element(op, op.body.block.terminator.operands[0]) if isinstance(op, ti.Map) else None
         if found is None or len(found[1]) < ti.tensor(value).rank:
+            for name in list(constants)[before:]:
+                del constants[name]  # of steps that came to nothing
             return push(evaluate(value))
         steps, axes = found
         order = tuple(axes.index(i) for i in range(len(axes)))

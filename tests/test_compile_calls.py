@@ -235,3 +235,19 @@ def test_parts_of_a_parameter_are_loaded_as_they_are(moved: Callable[[Tensor], T
 
     module = Parts()
     torch.testing.assert_close(irsql.compile(module, (X,))(X), module(X).detach(), rtol=0, atol=0)
+
+
+def test_what_cannot_be_streamed_is_one_constant() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.arange(12.0).reshape(3, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.w * 2.0 + 1.0).exp().sum(1) + (self.w * 3.0 - self.w.exp()).sum(1) * x
+
+    module = Mixed()
+    compiled = irsql.compile(module, (X,))
+    used = {step.name for stored in compiled.program.stored for step in stored.steps if step.kind == "constant"}
+    assert set(compiled.program.constants) == used
+    torch.testing.assert_close(compiled(X), module(X).detach(), rtol=1e-5, atol=0)
