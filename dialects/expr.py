@@ -21,6 +21,8 @@ BINARY = ("add", "sub", "mul", "div", "floordiv", "mod", "min", "max", "pow", "a
 COMPARE = ("eq", "ne", "lt", "le", "gt", "ge")
 AGGREGATE = ("sum", "max", "min", "count", "any", "argmax", "argmin", "first")
 
+EXPENSIVE = frozenset({"exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh", "erf", "pow"})
+"""Scalar functions worth computing once rather than in every row, or at every place, that uses the result."""
 HALF_CARRIERS = ("halfvec",)
 """Lane carriers whose elements are IEEE numbers of 16 bits."""
 

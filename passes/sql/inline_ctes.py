@@ -20,9 +20,8 @@ from irsql.ir.passes import Pass, PassContext
 from irsql.ir.target import Limits
 from irsql.passes.rel._limits import extent_of
 
-EXPENSIVE = frozenset({"exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh", "erf"})
 FUNCTION = 8
-"""What such a function costs in additions."""
+"""What a function worth computing once costs in additions."""
 
 
 @attrs.frozen
@@ -261,9 +260,7 @@ def _work(op: Op) -> int:
         case ex.Dot():
             lane = op.lhs.type
             return lane.length if isinstance(lane, ex.LaneType) else 1
-        case ex.Unary(kind=kind) if kind in EXPENSIVE:
-            return FUNCTION
-        case ex.Binary(kind="pow"):
+        case ex.Unary(kind=kind) | ex.Binary(kind=kind) if kind in ex.EXPENSIVE:
             return FUNCTION
         case _:
             return 1

@@ -16,9 +16,6 @@ from irsql.ir.dims import Dim
 
 Input = tuple[Value, AffineMap]
 
-EXPENSIVE = frozenset({"exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh", "erf", "pow"})
-"""Scalar functions worth computing once rather than in every row that uses the result."""
-
 
 def producer(value: Value) -> Op | None:
     """The op that defines ``value``, None for a block argument."""
@@ -157,7 +154,7 @@ def is_cheap(op: ops.Map) -> bool:
     """Whether computing the map's body again wherever it is used costs next to nothing."""
     body = op.body.block
     kinds = {inner.kind for inner in body.ops if isinstance(inner, expr.Unary | expr.Binary)}
-    return not kinds & EXPENSIVE and tree_size(body) <= 3
+    return not kinds & expr.EXPENSIVE and tree_size(body) <= 3
 
 
 def is_static(op: Op) -> bool:
