@@ -21,7 +21,7 @@ from psycopg.pq import TransactionStatus
 
 from irsql.targets import postgres_rows, postgres_server
 from irsql.targets.control import MODEL, STATE
-from irsql.targets.driver import Driver, file_name, is_address, literal, quoted
+from irsql.targets.driver import Driver, file_name, is_address, quoted
 from irsql.targets.errors import EngineError
 from irsql.targets.postgres_control import APPENDS, CONTROL, FILLS, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
 from irsql.targets.postgres_places import Place
@@ -145,7 +145,7 @@ class Postgres(Driver):
             if self._open is not None and self._made and not self._open.closed:
                 self._roll_back()
                 for schema in self._made:
-                    self._open.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE".encode())
+                    self._open.execute(CONTROL.drop_schema(schema).encode())
         self.closed = True
         if self._open is not None:
             self._open.close()
@@ -193,7 +193,7 @@ class Postgres(Driver):
             with cls() as db:
                 db._attach_server(place)
                 assert db._place is not None
-                db.execute(f"DROP SCHEMA IF EXISTS {quoted(db._place.schema)} CASCADE")
+                db.execute(CONTROL.drop_schema(db._place.schema))
         elif Path(place).is_dir():
             postgres_server.remove(Path(place))
         else:
@@ -210,8 +210,8 @@ class Postgres(Driver):
             assert db._place is not None
             schema, made = db._place.schema, Place.of(partial, None).schema
             with db.transaction():
-                db.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")
-                db.execute(f"ALTER SCHEMA {quoted(made)} RENAME TO {quoted(schema)}")
+                db.execute(CONTROL.drop_schema(schema))
+                db.execute(f"ALTER SCHEMA {quoted(made)} RENAME TO {quoted(schema)}")  # sqlglot has no node for this
 
     def attach(self, path: str | os.PathLike[str], catalog: str, *, read_only: bool = False) -> None:
         """Attach a schema under a name.
@@ -239,7 +239,7 @@ class Postgres(Driver):
             self._schemas[catalog] = TEMPORARY
             return
         schema = f"irsql_{uuid.uuid4().hex[:16]}"
-        self.execute(f"CREATE SCHEMA {quoted(schema)}")
+        self.execute(CONTROL.create_schema(schema))
         self._made.append(schema)
         self._schemas[catalog] = schema
 
@@ -276,7 +276,7 @@ class Postgres(Driver):
             self._lock(schema)
             self.execute("SET synchronous_commit = on")  # what is loaded is on disk before it gets its name
         if not self._is_there(schema):
-            self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+            self.execute(CONTROL.create_schema(schema, exists_ok=True))
         self._schemas[catalog] = schema
 
     def _is_there(self, schema: str) -> bool:
@@ -292,15 +292,17 @@ class Postgres(Driver):
         """Forget a schema."""
         schema = self._schemas.pop(catalog)
         if schema in self._made:
-            self.execute(f"DROP SCHEMA {quoted(schema)} CASCADE")
+            self.execute(CONTROL.drop_schema(schema))
             self._made.remove(schema)
 
     def tables(self, catalog: str) -> set[str]:
         """The names of the tables and views of a schema."""
         schema = self._schemas[catalog]
-        home = "pg_my_temp_schema()" if schema == TEMPORARY else f"to_regnamespace({literal(quoted(schema))})::oid"
-        kinds = "relkind IN ('r', 'v', 'p')"
-        return {name for (name,) in self.rows(f"SELECT relname FROM pg_class WHERE {kinds} AND relnamespace = {home}")}
+        found = self.rows(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v', 'p') AND relnamespace = "
+            "CASE WHEN %s THEN pg_my_temp_schema() ELSE to_regnamespace(%s)::oid END",
+            [schema == TEMPORARY, quoted(schema)])  # fmt: skip
+        return {name for (name,) in found}
 
     @contextmanager
     def loading(self, catalog: str) -> Iterator[None]:

@@ -48,6 +48,14 @@ class PostgresControl(Control):
 
     begin_transaction: ClassVar[str] = "BEGIN"
 
+    def create_schema(self, schema: str, exists_ok: bool = False) -> str:
+        """``CREATE SCHEMA``."""
+        return self.text(exp.Create(this=exp.Table(db=name(schema)), kind="SCHEMA", exists=exists_ok))
+
+    def drop_schema(self, schema: str) -> str:
+        """``DROP SCHEMA`` with all it holds, if it is there."""
+        return self.text(exp.Drop(tables=[exp.Table(db=name(schema))], kind="SCHEMA", exists=True, cascade=True))
+
     def text(self, node: exp.Expr) -> str:
         """The node as SQL. A view that may be there is replaced: there is no ``IF NOT EXISTS`` for it."""
         if isinstance(node, exp.Create) and node.kind == "VIEW" and node.args.get("exists"):

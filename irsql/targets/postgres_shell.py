@@ -88,7 +88,7 @@ class PostgresShell(Shell):
         gone = f"to_regclass({_named(MODEL, META)}) IS NULL"
         foreign = f"{_filled(STATE)} AND to_regclass({_named(STATE, META)}) IS NULL"
         make = (f"IF to_regnamespace({literal(quoted(STATE))}) IS NULL THEN "
-                f"CREATE SCHEMA IF NOT EXISTS {quoted(STATE)}; END IF")  # fmt: skip
+                f"{CONTROL.create_schema(STATE, exists_ok=True)}; END IF")  # fmt: skip
         statements = [*self._session(),
                       _fail(gone, "the schema model holds no model: run load.sql"),
                       _fail(foreign, "the schema state holds something else: rename it"),
@@ -139,7 +139,7 @@ class PostgresShell(Shell):
         before = [*self._session(), "SET synchronous_commit TO 'on'", c.begin_transaction,
                   _fail(busy, "the schema model is being written by another process: wait for it to end"),
                   _fail(foreign, "the schema model holds something else than a model: rename it"),
-                  f"DROP SCHEMA IF EXISTS {quoted(MODEL)} CASCADE", f"CREATE SCHEMA {quoted(MODEL)}"]  # fmt: skip
+                  CONTROL.drop_schema(MODEL), CONTROL.create_schema(MODEL)]  # fmt: skip
         out = [f"{s};" for s in before]
         for spec in tables:
             home = f"{quoted(MODEL)}.{quoted(spec.name)}"
