@@ -243,8 +243,8 @@ def explain(
     layer: Annotated[str | None, typer.Option(metavar="PATH", help="Show the statements of this layer.")] = None,
     sql: Annotated[bool, typer.Option("--sql", help="Show the SQL too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
-    capture: CaptureOption = Capture.fused,
-) -> None:
+    target: ModelTargetOption = None, capture: CaptureOption = Capture.fused,
+) -> None:  # fmt: skip
     """Show what a model has become: layers, their statements, and the tables these read and write, in rows and bytes.
 
     Of a folder only the configuration is read. B, S and T are the live sequences, the new tokens and the known ones.
@@ -256,7 +256,7 @@ def explain(
     """
     from irsql.tools import explain_command
 
-    program = explain_command.program_of(model, capture.value)
+    program = explain_command.program_of(model, capture.value, target)
     if as_json:
         print(explain_command.as_json(program, function))
     else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LONG = ("shapes", "predictions")
 """Facts of a program that are not printed."""
 
-def program_of(model: str, capture: Literal["fused", "aten"]) -> Program:
+def program_of(model: str, capture: Literal["fused", "aten"], target: str | None = None) -> Program:
     """The program of a database, or of a folder, of which only the configuration is read.
 
     Raises
@@ -31,9 +31,11 @@ def program_of(model: str, capture: Literal["fused", "aten"]) -> Program:
         If there is no such model.
     """
     from irsql import api
+    from irsql.targets.base import DEFAULT_TARGET
 
     if api.is_checkpoint(model):
-        return api.compile_folder(Path(model), capture)
+        api.check_target(target or DEFAULT_TARGET)
+        return api.compile_folder(Path(model), capture, target=target or DEFAULT_TARGET)
     with api.Model.open(model) as opened:
         return opened.program
 

@@ -133,6 +133,10 @@ def test_a_folder_needs_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture
     (folder / "config.json").write_text((DEMO / "config.json").read_text())
     assert run("explain", folder) == 0
     assert "18 stored tables" in capsys.readouterr().out
+    assert run("explain", folder, "--target", "pgvector") == 0
+    assert "compiled for pgvector" in capsys.readouterr().out
+    assert run("explain", folder, "--target", "oracle") == 1
+    assert "unknown target" in capsys.readouterr().err
     assert run("explain", tmp_path / "none") == 1
     assert "there is no" in capsys.readouterr().err
 
