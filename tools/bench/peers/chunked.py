@@ -5,7 +5,8 @@ inner products by group, and collects the scalars into chunks again; a norm, SiL
 softmax and P·V on rows of scalars. :class:`Plain` makes a table of every operator. :class:`Merged` has three
 optimisations more: operators read once are CTEs of what reads them; Q, K and V are one table with a flag and so are
 gate and up; and these two are pivoted, 16 chunks side by side in columns, so that their products read a sixteenth of
-the rows: 4 such rows an output where the activation has 4,096 elements.
+the rows: 4 such rows an output where the activation has 4,096 elements. Nothing is published about how the file is
+stored: both have the engine's defaults (compressed, row groups of 122,880).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Node:
 class Plain(SqlForm):
     """Chunk rows of 64, join and group by, an operator a statement."""
 
-    name, key = "SQL, chunk rows (c1)", "c1"
+    name, key = "SQL, chunk rows (c1)", "c1-plain"
+    hints = False
 
     @property
     def chunk(self) -> int:
@@ -159,7 +161,7 @@ class Plain(SqlForm):
 class Merged(Plain):
     """The same with CTE merging, table fusion, and pivoted Q|K|V and gate|up."""
 
-    name, key = "SQL, chunk rows merged and pivoted (c2)", "c2"
+    name, key = "SQL, chunk rows merged and pivoted (c2)", "c2-plain"
 
     def _fused(self, i: int) -> Iterator[tuple[str, Iterator[pa.Table]]]:
         for table, names in ((f"qkv_{i}", ("self_attn.q", "self_attn.k", "self_attn.v")),

@@ -1,15 +1,16 @@
 """A Llama's decode step in SQL that was not compiled: what all written forms share.
 
 A form says how the weights are stored and which statements take a token to the next logits. It runs as irsql's own
-programs do: weights in an attached file, loaded uncompressed and in small row groups, keys and values in an attached
-database in memory, no bound parameter in a step, one transaction a step, the token drawn by SQL. The statements are
-templates over sizes: no name in them comes from a model.
+programs do: weights in an attached file, keys and values in an attached database in memory, no bound parameter in a
+step, one transaction a step, the token drawn by SQL. The statements are templates over sizes: no name in them comes
+from a model.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pyarrow as pa
 
 from irsql.frontend.checkpoint import Checkpoint
 from irsql.targets.base import driver
-from irsql.targets.driver import Driver
+from irsql.targets.driver import Driver, literal
 from irsql.tools.bench.contender import Contender, Measured, Prefix, Stopwatch
 from irsql.tools.bench.synthetic import Shape
 
@@ -59,6 +60,8 @@ class SqlForm(Contender):
 
     key: str
     """For file names."""
+    hints = True
+    """Whether weights are stored as irsql stores its own, uncompressed and in small row groups, or by the defaults."""
 
     @abstractmethod
     def stored(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
@@ -96,7 +99,7 @@ class SqlForm(Contender):
         out = {}
         for context in contexts:
             with driver(ENGINE)(self._threads) as db:
-                db.attach(self._file, "model", read_only=True)
+                self._attach(db, self._file, read_only=True)
                 db.attach(":memory:", "state")
                 out[context] = self._steps(db, prefix, context, steps)
         return out
@@ -138,8 +141,8 @@ class SqlForm(Contender):
         partial = self._file.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         with driver(ENGINE).for_loading(partial) as db:
-            db.attach(partial, "model")
-            with db.loading("model"):
+            self._attach(db, partial)
+            with db.loading("model") if self.hints else nullcontext():
                 for name, slices in self.stored():
                     made = False
                     for rows in slices:
@@ -149,6 +152,12 @@ class SqlForm(Contender):
                         db.insert(name, rows, "model")
             db.detach("model")
         partial.rename(self._file)
+
+    def _attach(self, db: Driver, path: Path, read_only: bool = False) -> None:
+        if self.hints:
+            db.attach(path, "model", read_only=read_only)
+        else:
+            db.execute(f"ATTACH {literal(str(path))} AS model{' (READ_ONLY)' if read_only else ''}")
 
     def read(self, name: str, begin: int = 0, end: int | None = None) -> Array:
         """Rows of a tensor."""
