@@ -2,7 +2,8 @@
 
 The causal mask is a domain: query ``(b, s)`` joins the state's rows of sequence ``b`` with ``t <= position``, so that
 masked scores never exist (Vaswani et al. 2017; grouped heads: Ainslie et al. 2023). The softmax subtracts the row
-maximum.
+maximum, and its division comes after the sum over the positions instead of before it (Rabe & Staats 2021, section 3;
+Dao et al. 2022): ``Σ_t (e_t / z) · v_t = (Σ_t e_t · v_t) / z``, one division an output instead of one a position.
 """
 
 from __future__ import annotations
@@ -82,9 +83,8 @@ def convert_attention(c: Converter, op: ti.Attention) -> None:
     peak = _with_row(b, scores, _aggregate(b, scores, "max", RelType(score_keys[:3], (Val("v", f),))),
                      lambda e: e.unary("exp", e.binary("sub", e.col("v0", f), e.col("v1", f))), score)
     total = _aggregate(b, peak, "sum", RelType(score_keys[:3], (Val("v", f),)))
-    weights = _with_row(b, peak, total, lambda e: e.binary("div", e.col("v0", f), e.col("v1", f)), score)
 
-    # weighted sum of the values: one term a (b, s, h, t, d), summed over t
+    # weighted sum of the values: one term a (b, s, h, t, d), summed over t, and divided once by the sum of the weights
     e, on = ex.Exprs.body()
     e.end(e.compare("eq", e.col("b", I64, 0), e.col("b", I64, 1)),
           e.compare("eq", e.col("t", I64, 0), e.col("t", I64, 1)),
@@ -92,12 +92,13 @@ def convert_attention(c: Converter, op: ti.Attention) -> None:
     vt = rel(values)
     both = RelType((*(Key(f"{k.name}_p", k.extent) for k in score_keys),
                     *(Key(f"{k.name}_v", k.extent) for k in vt.keys)), (Val("v0", f), Val("v1", f)), partial=True)
-    joined = b.insert(ro.Join(inputs=(weights, values), on=on, result_types=[both])).result
+    joined = b.insert(ro.Join(inputs=(peak, values), on=on, result_types=[both])).result
     out = scalar_rows(t.shape, f)
     loops = RelType((*out.keys, Key("t", span)), (Val("v", f),), partial=True)
     terms = project(b, joined, loops, lambda e: [*(e.col(c, I64) for c in ("b_p", "s_p", "h_p", "d_v", "t_p")),
                                                  e.binary("mul", e.col("v0", f), e.col("v1", f))])
-    c.values[op.result] = _aggregate(b, terms, "sum", out)
+    weighted = _aggregate(b, terms, "sum", out)
+    c.values[op.result] = _with_row(b, weighted, total, lambda e: e.binary("div", e.col("v0", f), e.col("v1", f)), out)
 
 
 def _aggregate(b: Builder, x: Value, kind: str, out: RelType) -> Value:
@@ -107,10 +108,14 @@ def _aggregate(b: Builder, x: Value, kind: str, out: RelType) -> Value:
 
 
 def _with_row(b: Builder, x: Value, row: Value, value: Callable[[ex.Exprs], Value], out: RelType) -> Value:
-    """Join every score (``v0``) with its row's aggregate (``v1``) and compute ``value`` of both."""
+    """Join every element (``v0``) with the aggregate of its row (``v1``) and compute ``value`` of both.
+
+    The aggregate's keys are the element's first ones.
+    """
     xt, rt = rel(x), rel(row)
     e, on = ex.Exprs.body()
-    e.end(*(e.compare("eq", e.col(k.name, I64, 0), e.col(k.name, I64, 1)) for k in rt.keys))
+    e.end(*(e.compare("eq", e.col(k.name, I64, 0), e.col(r.name, I64, 1))
+            for k, r in zip(xt.keys, rt.keys, strict=False)))
     both = RelType((*xt.keys, *(Key(f"{k.name}_r", k.extent) for k in rt.keys)),
                    (Val("v0", xt.values[0].type), Val("v1", rt.values[0].type)), partial=True)
     joined = b.insert(ro.Join(inputs=(x, row), on=on, result_types=[both])).result

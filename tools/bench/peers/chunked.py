@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 import pyarrow as pa
 
-from irsql.tools.bench.peers.sql_form import Array, SqlForm, lists, total
+from irsql.tools.bench.peers.sql_form import Array, SqlForm, tiles, total
 
 CHUNK = 64
 """Elements of a chunk."""
@@ -68,14 +68,14 @@ class Plain(SqlForm):
     def _chunks(self, matrix: Array, begin: int) -> pa.Table:
         rows, width = matrix.shape
         i, c = (x.ravel() for x in np.mgrid[begin:begin + rows, :width // self.chunk])
-        return pa.table({"i": i, "c": c, "v": lists(matrix.reshape(-1, self.chunk))})
+        return pa.table({"i": i, "c": c, "v": tiles(matrix.reshape(-1, self.chunk))})
 
     # -- states ----------------------------------------------------------------------------------------
     def state_schema(self) -> list[str]:
-        """Keys in a list a head; values element by element."""
+        """Keys in an array a head; values element by element."""
         out = []
         for i in range(self.shape.layers):
-            out += [f"CREATE TABLE state.k_{i} (pos BIGINT, kh BIGINT, k FLOAT[])",
+            out += [f"CREATE TABLE state.k_{i} (pos BIGINT, kh BIGINT, k FLOAT[{self.shape.head_dim}])",
                     f"CREATE TABLE state.v_{i} (pos BIGINT, kh BIGINT, j BIGINT, v FLOAT)"]  # fmt: skip
         return out
 
@@ -83,7 +83,7 @@ class Plain(SqlForm):
         """Rows of a layer."""
         count, heads, width = keys.shape
         pos, kh = (x.ravel() for x in np.mgrid[begin:begin + count, :heads])
-        yield f"k_{layer}", pa.table({"pos": pos, "kh": kh, "k": lists(keys.reshape(-1, width))})
+        yield f"k_{layer}", pa.table({"pos": pos, "kh": kh, "k": tiles(keys.reshape(-1, width))})
         pos, kh, j = (x.ravel() for x in np.mgrid[begin:begin + count, :heads, :width])
         yield f"v_{layer}", pa.table({"pos": pos, "kh": kh, "j": j, "v": values.ravel()})
 
@@ -103,23 +103,36 @@ class Plain(SqlForm):
             yield from self._qkv(i)
             yield from self._attention(i)
             yield from self._collected("o_out", f"model.o_{i}", "att_c", kept=False)
-            yield Node("h2", _added("h", "o_out_c"), ("h", "o_out_c"), kept=True)
+            yield Node("h2", self._added("h", "o_out_c"), ("h", "o_out_c"), kept=True)
             yield from self._gate_up(i)
             yield from self._collected("down_out", f"model.down_{i}", "act", kept=False)
-            yield Node("h", _added("h2", "down_out_c"), ("h2", "down_out_c"), kept=True)
+            yield Node("h", self._added("h2", "down_out_c"), ("h2", "down_out_c"), kept=True)
         yield from self._normed("x", "h", "model.norm")
         yield Node("logits", _product("model.head", "x"), ("x",), kept=True)
 
     def _normed(self, name: str, source: str, weights: str) -> Iterator[Node]:
-        scale = f"1 / sqrt(sum(list_inner_product(v, v)) / {self.shape.hidden} + {self.eps!r})"
+        scale = f"1 / sqrt(sum(array_inner_product(v, v)) / {self.shape.hidden} + {self.eps!r})"
         yield Node(f"{name}_s", f"SELECT CAST({scale} AS FLOAT) AS s FROM {source}", (source,))
-        yield Node(name, "SELECT h.c, list_transform(list_zip(h.v, g.v), lambda p: CAST(p[1] * p[2] AS FLOAT) * n.s) "
-                         f"AS v FROM {source} h JOIN {weights} g ON g.c = h.c CROSS JOIN {name}_s n",
+        product = self._mapped("h.v", "g.v", "p[1] * p[2] * n.s")
+        yield Node(name, f"SELECT h.c, {product} AS v FROM {source} h JOIN {weights} g ON g.c = h.c CROSS JOIN {name}_s n",
                    (source, f"{name}_s"))  # fmt: skip
 
     def _collected(self, name: str, weights: str, source: str, kept: bool) -> Iterator[Node]:
         yield Node(name, _product(weights, source), (source,), kept)
-        yield Node(f"{name}_c", _chunked(name, self.chunk), (name,))
+        yield Node(f"{name}_c", self._chunked(name), (name,))
+
+    def _chunked(self, name: str) -> str:
+        """A query: scalars collected into chunks."""
+        return (f"SELECT i // {self.chunk} AS c, CAST(list(v ORDER BY i) AS FLOAT[{self.chunk}]) AS v FROM {name} "
+                f"GROUP BY i // {self.chunk}")  # fmt: skip
+
+    def _mapped(self, left: str, right: str, value: str) -> str:
+        """An expression: a function of the elements ``p[1]`` and ``p[2]`` of two chunks."""
+        return f"CAST(list_transform(list_zip({left}, {right}), lambda p: {value}) AS FLOAT[{self.chunk}])"
+
+    def _added(self, left: str, right: str) -> str:
+        return (f"SELECT a.c, {self._mapped('a.v', 'b.v', 'p[1] + p[2]')} AS v FROM {left} a "
+                f"JOIN {right} b ON b.c = a.c")  # fmt: skip
 
     def _qkv(self, i: int) -> Iterator[Node]:
         yield from self._normed("x", "h", f"model.input_{i}")
@@ -130,21 +143,21 @@ class Plain(SqlForm):
         yield from self._normed("y", "h2", f"model.post_attention_{i}")
         for name in ("gate", "up"):
             yield from self._collected(name, f"model.{name}_{i}", "y", kept=False)
-        yield Node("act", "SELECT g.c, list_transform(list_zip(g.v, u.v), lambda p: "
-                          "CAST(p[1] / (1 + exp(-p[1])) * p[2] AS FLOAT)) AS v "
-                          "FROM gate_c g JOIN up_c u ON u.c = g.c", ("gate_c", "up_c"), kept=True)  # fmt: skip
+        gated = self._mapped("g.v", "u.v", "p[1] / (1 + exp(-p[1])) * p[2]")
+        yield Node("act", f"SELECT g.c, {gated} AS v FROM gate_c g JOIN up_c u ON u.c = g.c", ("gate_c", "up_c"),
+                   kept=True)  # fmt: skip
 
     def _attention(self, i: int) -> Iterator[Node]:
         s = self.shape
         d, group = s.head_dim, s.heads // s.kv_heads
-        yield Node("q_rot", self.rotated("q"), ("q",))
-        yield Node("k_rot", self.rotated("k"), ("k",))
+        for name in ("q", "k"):
+            yield Node(f"{name}_rot", f"SELECT head, CAST(v AS FLOAT[{d}]) AS v FROM ({self.rotated(name)})", (name,))
         yield Node("k_append", f"INSERT INTO state.k_{i} {{with}}SELECT (SELECT pos FROM state.step), head, v "
                                "FROM k_rot", ("k_rot",), kept=True)  # fmt: skip
         yield Node("v_append", f"INSERT INTO state.v_{i} {{with}}SELECT (SELECT pos FROM state.step), i // {d}, "
                                f"i % {d}, v FROM v", ("v",), kept=True)  # fmt: skip
         scale = d**-0.5
-        yield Node("score", f"SELECT q.head, k.pos, list_inner_product(q.v, k.k) * CAST({scale!r} AS FLOAT) AS v "
+        yield Node("score", f"SELECT q.head, k.pos, array_inner_product(q.v, k.k) * CAST({scale!r} AS FLOAT) AS v "
                             f"FROM q_rot q JOIN state.k_{i} k ON k.kh = q.head // {group}", ("q_rot",))  # fmt: skip
         yield Node("most", "SELECT head, max(v) AS v FROM score GROUP BY head", ("score",))
         yield Node("power", "SELECT s.head, s.pos, exp(s.v - m.v) AS v FROM score s JOIN most m ON m.head = s.head",
@@ -155,7 +168,7 @@ class Plain(SqlForm):
         yield Node("att", f"SELECT p.head * {d} + c.j AS i, CAST(sum(p.v * c.v) AS FLOAT) AS v FROM share p JOIN "
                           f"state.v_{i} c ON c.kh = p.head // {group} AND c.pos = p.pos GROUP BY p.head, c.j",
                    ("share",))  # fmt: skip
-        yield Node("att_c", _chunked("att", self.chunk), ("att",), kept=True)
+        yield Node("att_c", self._chunked("att"), ("att",), kept=True)
 
 
 class Merged(Plain):
@@ -177,9 +190,9 @@ class Merged(Plain):
         rows, width = matrix.shape
         size = self.columns * self.chunk
         i, part = (x.ravel() for x in np.mgrid[:rows, :width // size])
-        tiles = matrix.reshape(-1, self.columns, self.chunk)
+        chunks = matrix.reshape(-1, self.columns, self.chunk)
         return pa.table({"flag": np.full(len(i), flag), "i": i, "part": part,
-                         **{f"c{n}": lists(tiles[:, n]) for n in range(self.columns)}})  # fmt: skip
+                         **{f"c{n}": tiles(chunks[:, n]) for n in range(self.columns)}})  # fmt: skip
 
     def step(self) -> list[str]:
         """An operator that is read once, or not kept, is a CTE of the statement that reads it."""
@@ -213,7 +226,7 @@ class Merged(Plain):
         yield Node("mixed", "SELECT i, CAST(g / (1 + exp(-g)) * u AS FLOAT) AS v FROM (SELECT i, any_value(v) FILTER "
                             "(WHERE flag = 0) AS g, any_value(v) FILTER (WHERE flag = 1) AS u FROM gate_up GROUP BY i)",
                    ("gate_up",))  # fmt: skip
-        yield Node("act", _chunked("mixed", self.chunk), ("mixed",), kept=True)
+        yield Node("act", self._chunked("mixed"), ("mixed",), kept=True)
 
     def _side_by_side(self, name: str) -> str:
         columns = ", ".join(f"any_value(v) FILTER (WHERE c % {self.columns} = {n}) AS c{n}"
@@ -221,7 +234,7 @@ class Merged(Plain):
         return f"SELECT c // {self.columns} AS part, {columns} FROM {name} GROUP BY c // {self.columns}"
 
     def _joined(self, weights: str, source: str) -> str:
-        dots = total([f"list_inner_product(x.c{n}, w.c{n})" for n in range(self.columns)])
+        dots = total([f"array_inner_product(x.c{n}, w.c{n})" for n in range(self.columns)])
         return (f"SELECT w.flag, w.i, CAST(sum({dots}) AS FLOAT) AS v FROM {source} x JOIN {weights} w "
                 "ON w.part = x.part GROUP BY w.flag, w.i")  # fmt: skip
 
@@ -231,17 +244,10 @@ def _create(name: str, query: str) -> str:
 
 
 def _product(weights: str, source: str) -> str:
-    return (f"SELECT w.i, CAST(sum(list_inner_product(x.v, w.v)) AS FLOAT) AS v FROM {source} x JOIN {weights} w "
+    return (f"SELECT w.i, CAST(sum(array_inner_product(x.v, w.v)) AS FLOAT) AS v FROM {source} x JOIN {weights} w "
             "ON w.c = x.c GROUP BY w.i")  # fmt: skip
 
 
-def _chunked(name: str, chunk: int) -> str:
-    return f"SELECT i // {chunk} AS c, list(v ORDER BY i) AS v FROM {name} GROUP BY i // {chunk}"
-
-
-def _added(left: str, right: str) -> str:
-    return (f"SELECT a.c, list_transform(list_zip(a.v, b.v), lambda p: p[1] + p[2]) AS v FROM {left} a "
-            f"JOIN {right} b ON b.c = a.c")  # fmt: skip
 
 
 def _needed(node: Node, known: dict[str, Node]) -> Iterator[Node]:

@@ -36,6 +36,7 @@ class LlamaCpp(Contender):
     def __init__(self, folder: Path, work: Path, threads: int, positions: int) -> None:
         self._folder, self._threads, self._positions = folder, threads, positions
         self._file = work / f"{folder.name}-{Checkpoint.open(folder).fingerprint()[:8]}.gguf"
+        self._known: dict[int, Any] = {}  # keys and values of a context, which take minutes to compute
 
     def visit(self, prefix: Prefix, contexts: Sequence[int], steps: int) -> dict[int, Measured]:
         """Take steps after the prefix of each context."""
@@ -48,9 +49,14 @@ class LlamaCpp(Contender):
         out, given = {}, 0
         try:
             for context in contexts:
-                model.n_tokens = given  # what was drawn is forgotten
-                model.eval(list(prefix.ids[given:context + 1]))
-                given = context + 1
+                if context in self._known:
+                    model.load_state(self._known[context])
+                else:
+                    model.n_tokens = given  # what was drawn is forgotten
+                    model.eval(list(prefix.ids[given:context]))
+                    self._known[context] = model.save_state()
+                given = context
+                model.eval([prefix.ids[context]])
                 logits = _logits(model)
                 ids, watch = [int(logits.argmax())], Stopwatch()
                 for _ in range(steps):

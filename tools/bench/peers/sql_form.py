@@ -206,7 +206,8 @@ _TYPES = {pa.int64(): "BIGINT", pa.float32(): "FLOAT", pa.list_(pa.float32()): "
 
 def _columns(rows: pa.Table) -> Iterator[str]:
     for field in rows.schema:
-        yield f"{field.name} {_TYPES[field.type]}"
+        tile = pa.types.is_fixed_size_list(field.type)
+        yield f"{field.name} {f'FLOAT[{field.type.list_size}]' if tile else _TYPES[field.type]}"
 
 
 def lists(matrix: Array) -> pa.ListArray:
@@ -214,6 +215,12 @@ def lists(matrix: Array) -> pa.ListArray:
     count, width = matrix.shape
     flat = pa.array(np.ascontiguousarray(matrix, np.float32).reshape(-1))
     return pa.ListArray.from_arrays(pa.array(np.arange(count + 1, dtype=np.int32) * np.int32(width)), flat)
+
+
+def tiles(matrix: Array) -> pa.FixedSizeListArray:
+    """The rows of a matrix as arrays of a fixed size."""
+    flat = pa.array(np.ascontiguousarray(matrix, np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
 
 
 def wide(matrix: Array, length: int, keys: Mapping[str, Array], prefix: str = "c") -> pa.Table:
