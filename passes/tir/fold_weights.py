@@ -46,6 +46,7 @@ class FoldWeights(Pass):
             for op in list(func.block.ops):
                 if isinstance(op, ops.Map) and op not in known:
                     _fold_factors(op, known, ctx)
+            known = known_ops(func.block, stored=True)  # the products made above too
             for op in func.block.ops:
                 if isinstance(op, ops.Attention) and op.scale != 1.0:
                     _fold_scale(op, known, ctx)

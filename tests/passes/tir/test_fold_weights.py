@@ -108,8 +108,8 @@ def test_a_factor_along_the_rows_of_no_weight_stays():
     assert "an axis that the weight does not have" in remarks[0].reason
 
 
-def attention(turn, scale=0.375):
-    """A layer over a state whose queries are ``turn(t, x W)``."""
+def attention(turn, scale=0.375, norm=lambda p, x: x):
+    """A layer over a state whose queries are ``turn(t, norm(p, x) W)``."""
     b, heads, dim = symbol("B"), 2, 6
     state = ops.StateType("kv.0", heads, dim, dim, F32)
     inputs = [("x", tensor(b, S, 5), ArgInfo()), ("k", tensor(b, heads, S, dim), ArgInfo()),
@@ -120,7 +120,7 @@ def attention(turn, scale=0.375):
     x, k, v, positions, kv = p.args
     w = p.weight("w", heads * dim, 5)
     select = AffineMap.select
-    product = p.add(ops.Contract(x, w, maps=(select(4, (0, 1, 3)), select(4, (2, 3)), select(4, (0, 1, 2))),
+    product = p.add(ops.Contract(norm(p, x), w, maps=(select(4, (0, 1, 3)), select(4, (2, 3)), select(4, (0, 1, 2))),
                                  bounds=(b, S, heads * dim, 5), result_types=[tensor(b, S, heads * dim)])).result
     at = AffineMap(4, (DimExpr(0), DimExpr(2), add(mul(DimExpr(1), const(dim)), DimExpr(3))))
     q = turn(p.t, p.t.view(product, (b, heads, S, dim), at), product)
@@ -149,6 +149,21 @@ def test_the_scale_of_attention_moves_into_the_matrix_of_the_queries(turn):
     module = attention(turn)
     remarks = run(module, "canonicalise", "fold-weights", "canonicalise")
     assert remarks[-1].message == "the scale 0.375 of attention moved into the weight of the queries"
+    (op,) = [o for o in module.functions["prefill"].block.ops if isinstance(o, ops.Attention)]
+    assert op.scale == 1.0
+
+
+def test_a_matrix_takes_the_weight_of_a_norm_and_the_scale_of_attention():
+    def norm(p, x):
+        rows = p.t.reduce("max", x, [2])
+        inputs = [(x, AffineMap.identity(3)), (rows, AffineMap.select(3, [0, 1])),
+                  (p.weight("g", 5), AffineMap.select(3, [2]))]
+        return p.t.map(ops.tensor(x).shape, inputs,
+                       lambda e: e.binary("mul", e.binary("mul", e.args[0], e.args[1]), e.args[2]))
+
+    module = attention(rotated, norm=norm)
+    remarks = run(module, "canonicalise", "fold-weights", "canonicalise")
+    assert [r.kind for r in remarks if "moved" in r.message] == ["passed", "passed"]
     (op,) = [o for o in module.functions["prefill"].block.ops if isinstance(o, ops.Attention)]
     assert op.scale == 1.0
 
