@@ -315,8 +315,13 @@ class Emitter:
         return None
 
     def materialised(self, value: Value, readers: int) -> bool:
-        """Whether a common table expression with so many readers is to be computed once, as a table."""
-        return readers > 1
+        """Whether a common table expression with so many readers is to be computed once, as a table.
+
+        So are looked-up lanes that are unpacked: they point into all lanes of the scan, and ``flatten`` copies these.
+        """
+        op = value.owner
+        looked_up = isinstance(op, so.Select) and len(op.inputs) > 1 and not op.grouped
+        return readers > 1 or (looked_up and any(isinstance(user, so.Unpack) for user in value.users()))
 
     def pivoted(self, op: so.Select, base: exp.Select, group: list[exp.Expr], read: Columns) -> exp.Select | None:
         """A grouped select that packs rows into columns, in a form that is fast; None if there is no better one.
