@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from irsql.frontend.weights import ModuleWeights
     from irsql.relations import Relations
 
-TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,fold-weights,merge-contractions,"
-       "canonicalise,cse,fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")
+TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,fold-weights,eager-aggregation,"
+       "merge-contractions,canonicalise,cse,fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")
 REL = ("convert-tir-to-rel,prune-columns,cse,dce,select-layout,apply-layout,tile-storage,sink-unpack,cancel-pack,"
        "legalise,cse,dce")
 SQL = "convert-rel-to-sql,inline-ctes,materialise"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from irsql.dialects import expr
+from irsql.dialects.expr import Exprs
 from irsql.ir.core import Block, BlockArg, Op, OpResult, Value
 
 
@@ -30,6 +31,30 @@ def factors(body: Block) -> list[Value]:
         else:
             out.append(value)
     return out
+
+
+def quotient(body: Block) -> tuple[list[Value], list[Value]]:
+    """The values whose product, and those by whose product, the body's value is a quotient."""
+    todo, above, below = [(body.terminator.operands[0], False)], list[Value](), list[Value]()
+    while todo:
+        value, inverted = todo.pop()
+        op = value.owner if isinstance(value, OpResult) else None
+        if isinstance(op, expr.Binary) and op.kind in ("mul", "div") and len(value.uses) == 1:
+            todo += [(op.rhs, inverted != (op.kind == "div")), (op.lhs, inverted)]
+        else:
+            (below if inverted else above).append(value)
+    return above, below
+
+
+def copy_into(value: Value, mapping: dict[Value, Value], e: Exprs) -> Value:
+    """Copy what computes a value of a body into another body, arguments replaced by ``mapping``."""
+    if value not in mapping:
+        op = value.owner
+        assert isinstance(op, Op)
+        for operand in op.operands:
+            copy_into(operand, mapping, e)
+        e.builder.insert(op.clone(mapping))
+    return mapping[value]
 
 
 def is_linear(body: Block, args: Set[int]) -> bool:

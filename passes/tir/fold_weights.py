@@ -23,7 +23,7 @@ from irsql.ir import cleanup
 from irsql.ir.affine import AffineMap, DimExpr, const, used_dims
 from irsql.ir.core import Builder, Module, Op, Value
 from irsql.ir.passes import Pass, PassContext
-from irsql.passes.tir._factors import arguments, factors, is_linear
+from irsql.passes.tir._factors import arguments, copy_into, factors, is_linear
 from irsql.passes.tir._maps import Input, known_ops, producer
 
 SIDES = (0, 1)
@@ -115,7 +115,7 @@ def _multiply(contract: ops.Contract, side: int, op: ops.Map, found: list[Value]
         mapping: dict[Value, Value] = {op.body.block.args[i]: a for i, a in zip(numbers, e.args[1:], strict=True)}
         product = e.args[0]
         for factor in found:
-            product = e.binary("mul", product, _copy(factor, mapping, e))
+            product = e.binary("mul", product, copy_into(factor, mapping, e))
         return product
 
     _replace_weight(contract, side, inputs, body)
@@ -126,17 +126,6 @@ def _replace_weight(contract: ops.Contract, side: int, inputs: list[Input], body
     made = Tensors(Builder.before_op(contract)).map(ops.tensor(weight).shape, inputs, body)
     made.name = weight.name
     contract.set_operand(side, made)
-
-
-def _copy(value: Value, mapping: dict[Value, Value], e: Exprs) -> Value:
-    """Copy what computes a value of a body into another body."""
-    if value not in mapping:
-        op = value.owner
-        assert isinstance(op, Op)
-        for operand in op.operands:
-            _copy(operand, mapping, e)
-        e.builder.insert(op.clone(mapping))
-    return mapping[value]
 
 
 def _drop(op: ops.Map, found: list[Value]) -> None:

@@ -114,7 +114,8 @@ class Plain(SqlForm):
         scale = f"1 / sqrt(sum(array_inner_product(v, v)) / {self.shape.hidden} + {self.eps!r})"
         yield Node(f"{name}_s", f"SELECT CAST({scale} AS FLOAT) AS s FROM {source}", (source,))
         product = self._mapped("h.v", "g.v", "p[1] * p[2] * n.s")
-        yield Node(name, f"SELECT h.c, {product} AS v FROM {source} h JOIN {weights} g ON g.c = h.c CROSS JOIN {name}_s n",
+        yield Node(name, f"SELECT h.c, {product} AS v FROM {source} h JOIN {weights} g ON g.c = h.c "
+                         f"CROSS JOIN {name}_s n",
                    (source, f"{name}_s"))  # fmt: skip
 
     def _collected(self, name: str, weights: str, source: str, kept: bool) -> Iterator[Node]:
