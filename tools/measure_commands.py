@@ -29,6 +29,8 @@ def bench(
     target: TargetOption = "duckdb",
     ablation: Annotated[bool, typer.Option("--ablation", help="Also leave out every pass in turn.")] = False,
     without: Annotated[list[str] | None, typer.Option(metavar="PASS", help="Also leave out this pass.")] = None,
+    options: Annotated[list[str] | None, typer.Option("--with", metavar="PASS{…}", help=(
+        "Also run with other options of a pass, such as select-layout{form=scalar}."))] = None,
     peers: Annotated[bool, typer.Option("--peers", help="Also run PyTorch, llama.cpp and other SQL forms.")] = False,
     contexts: Annotated[str, typer.Option(metavar="128,1024", help="Positions before the timed steps.")] =
         "128,1024,4096",
@@ -59,7 +61,7 @@ def bench(
     report = command.bench(
         model, target=target, work=work_dir or command.default_folder(), layers=layers, contexts=ids(contexts),
         prompt=prompt, rounds=repeat, steps=steps, threads=threads,
-        without=None if ablation else without or (), peers=peers,
+        without=None if ablation else without or (), options=options or (), peers=peers,
         capture=capture.value, text=pass_pipeline, progress=sys.stderr.isatty() if progress is None else progress,
     )  # fmt: skip
     if as_json:

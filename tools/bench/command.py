@@ -42,8 +42,8 @@ BIG = 1 << 30
 
 
 def bench(model: str, *, target: str, work: Path, layers: int | None, contexts: Sequence[int], prompt: int,
-          rounds: int, steps: int, threads: int | None, without: Sequence[str] | None, peers: bool,
-          capture: Literal["fused", "aten"], text: str | None, progress: bool) -> Report:  # fmt: skip
+          rounds: int, steps: int, threads: int | None, without: Sequence[str] | None, options: Sequence[str],
+          peers: bool, capture: Literal["fused", "aten"], text: str | None, progress: bool) -> Report:  # fmt: skip
     """Measure a model; see the options of the command.
 
     Raises
@@ -64,7 +64,7 @@ def bench(model: str, *, target: str, work: Path, layers: int | None, contexts: 
         module, meta = import_model(found.folder, capture)
         plan = _plan(contexts, int(meta["context"]), prompt, rounds, steps, cores if engine.parallel else threads,
                      bar.say)  # fmt: skip
-        compiled = variants.compile_variants(module, meta, target, text or pipeline(target=target), without,
+        compiled = variants.compile_variants(module, meta, target, text or pipeline(target=target), without, options,
                                              lambda name: bar.stage(f"compiling: {name}"))  # fmt: skip
         bar.stage("computing the prefix with eager PyTorch")
         eager = Eager(found.folder, cores)

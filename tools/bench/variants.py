@@ -1,4 +1,4 @@
-"""The pipelines that are compared: the whole one, and the whole one without a pass."""
+"""The pipelines that are compared: the whole one, without a pass, or with other options of one."""
 
 from __future__ import annotations
 
@@ -53,19 +53,30 @@ class Variant:
     seconds: float = 0.0
 
 
-def pipelines(passes: Sequence[Pass]) -> dict[str, str]:
-    """The texts of all variants by name: the whole pipeline, scalar rows, and each pass left out everywhere it runs."""
+def pipelines(passes: Sequence[Pass], options: Sequence[str] = ()) -> dict[str, str]:
+    """The texts of all variants by name: the whole pipeline, with options, and each pass left out everywhere it runs.
+
+    Raises
+    ------
+    UserError
+        If options are none of one pass of the pipeline.
+    """
     out = {FULL: print_pipeline(passes)}
-    (scalar,) = parse_pipeline(SCALAR)
-    if any(p.name == LAYOUT for p in passes):
-        out[SCALAR] = print_pipeline([scalar if p.name == LAYOUT else p for p in passes])
+    for text in options:
+        try:
+            found = parse_pipeline(text)
+        except IRError as error:
+            raise UserError(f"{text!r} is no pass with options: {from_error(error).diagnostics[0].message}") from error
+        if len(found) != 1 or all(p.name != found[0].name for p in passes):
+            raise UserError(f"{text!r} is no pass of the pipeline with options")
+        out[text] = print_pipeline([found[0] if p.name == found[0].name else p for p in passes])
     for name in dict.fromkeys(p.name for p in passes):
         out[f"without {name}"] = print_pipeline([p for p in passes if p.name != name])
     return out
 
 
 def compile_variants(module: Module, meta: dict[str, Any], target: str, text: str, without: Sequence[str] | None,
-                     progress: Callable[[str], object] = lambda _: None) -> list[Variant]:
+                     options: Sequence[str] = (), progress: Callable[[str], object] = lambda _: None) -> list[Variant]:
     """Compile the whole pipeline and variants of it.
 
     Whether a pass can be left out is found by leaving it out: a program that does not compile says why.
@@ -82,24 +93,29 @@ def compile_variants(module: Module, meta: dict[str, Any], target: str, text: st
         The whole pipeline.
     without
         The passes to leave out in turn; None for every one, and scalar rows.
+    options
+        Passes with options of their own, one a variant: ``select-layout{form=scalar}``.
     progress
         Takes the name of what is compiled next.
 
     Raises
     ------
     UserError
-        If the pipeline has no such pass.
+        If the pipeline has no such pass, or options are none of one pass.
     IRError
         If the whole pipeline does not compile.
     """
     out: list[Variant] = []
-    texts = pipelines(parse_pipeline(text))
+    passes = parse_pipeline(text)
+    if without is None and any(p.name == LAYOUT for p in passes):
+        options = tuple(dict.fromkeys((SCALAR, *options)))
+    texts = pipelines(passes, options)
     if without is not None:
         wanted = [f"without {name}" for name in without]
         if unknown := [name for name in wanted if name not in texts]:
             there = ", ".join(name.removeprefix("without ") for name in texts if name.startswith("without "))
             raise UserError(f"the pipeline has no pass {unknown[0].removeprefix('without ')!r}; it has {there}")
-        texts = {name: texts[name] for name in (FULL, *wanted)}
+        texts = {name: texts[name] for name in (FULL, *options, *wanted)}
     for name, pipeline in texts.items():
         progress(name)
         begin = time.perf_counter()

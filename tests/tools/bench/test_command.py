@@ -117,6 +117,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 FEW = ("--without", "merge-contractions", "--without", "tile-storage", "--without", "materialise", "--without", "dce")
+SCALAR = "select-layout{form=scalar}"
 SMALL = ("--layers", "1", "--contexts", "6,300", "--prompt", "4", "--repeat", "1", "--steps", "2")
 
 
@@ -124,7 +125,7 @@ SMALL = ("--layers", "1", "--contexts", "6,300", "--prompt", "4", "--repeat", "1
 @pytest.mark.parametrize("target", ["duckdb", "sqlite"])
 def test_an_ablation(work: Path, target: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every variant has its row or its reason; what runs gives the results of eager PyTorch after a given prefix."""
-    assert bench("tiny", *SMALL, "--work-dir", work, "--target", target, *FEW, "--json") == 0
+    assert bench("tiny", *SMALL, "--work-dir", work, "--target", target, *FEW, "--with", SCALAR, "--json") == 0
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
     full = result["full"]
     assert full["statements"] > 5
@@ -138,7 +139,7 @@ def test_an_ablation(work: Path, target: str, capsys: pytest.CaptureFixture[str]
     assert set(full["rates"]) == {"prefill", "decode at 6", "decode at 300"}
     assert result["load"]["source_bytes"] > 0
     by_name = {v["name"]: v for v in result["variants"]}
-    assert list(by_name) == ["full pipeline", *(f"without {name}" for name in FEW[1::2])]
+    assert list(by_name) == ["full pipeline", SCALAR, *(f"without {name}" for name in FEW[1::2])]
     measured = {r["name"] for r in result["compared"]}
     for name, variant in by_name.items():
         assert (name in measured) + bool(variant["reason"]) + bool(variant["same_as"]) == (name != "full pipeline")
@@ -149,13 +150,13 @@ def test_an_ablation(work: Path, target: str, capsys: pytest.CaptureFixture[str]
 
 def test_an_ablation_leaves_out_every_pass_and_forces_scalar_rows() -> None:
     passes = parse_pipeline(pipeline())
-    texts = variants.pipelines(passes)
-    assert list(texts)[:2] == ["full pipeline", "select-layout{form=scalar}"]
+    texts = variants.pipelines(passes, [SCALAR])
+    assert list(texts)[:2] == ["full pipeline", SCALAR]
     assert set(list(texts)[2:]) == {f"without {p.name}" for p in passes}
     for name, text in texts.items():
         rest = [p.name for p in passes if name != f"without {p.name}"]
         assert [p.name for p in parse_pipeline(text)] == rest
-    assert "select-layout{form=scalar}" in texts["select-layout{form=scalar}"]
+    assert SCALAR in texts[SCALAR]
 
 
 def test_the_table_and_the_databases_that_are_there(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,6 +218,9 @@ def test_peers_are_rows_of_the_same_run(work: Path, monkeypatch: pytest.MonkeyPa
     (("tiny", "--contexts", "6", "--prompt", "7"), "--prompt is between 1 and the longest context, 6, not 7"),
     (("tiny", "--target", "sqlite", "--threads", "2"), "SQLite runs on one thread, not on 2"),
     (("tiny", "--without", "magic"), "the pipeline has no pass 'magic'; it has canonicalise, cse, decompose"),
+    (("tiny", "--with", "select-layout{form=oval}"), "is no pass with options"),
+    (("tiny", "--with", "shrink"), "'shrink' is no pass of the pipeline with options"),
+    (("tiny", "--with", "cse,dce"), "'cse,dce' is no pass of the pipeline with options"),
     (("tiny", "--target", "oracle"), "unknown target 'oracle'"),
 ])  # fmt: skip
 def test_misuse_is_one_sentence(work: Path, arguments: tuple[str, ...], message: str,
