@@ -1,10 +1,4 @@
-"""``eager-aggregation``: sum first, multiply after.
-
-A factor of an operand that is the same for all terms of a sum comes out of it: ``Σ_k (a_ik · s_i) · b_kj`` is
-``s_i · Σ_k a_ik · b_kj``. In relations, γ_{i,j; sum(a·s·b)}(A ⋈ S ⋈ B) = S ⋈ γ_{i,j; sum(a·b)}(A ⋈ B): the join with
-S reads the sums instead of the terms. It is the eager aggregation of Yan & Larson (VLDB 1995), whose grouping columns
-determine S; for a softmax it is the division after the sum of Rabe & Staats (2021), section 3.
-"""
+"""``eager-aggregation``: sum first, multiply after."""
 
 from __future__ import annotations
 
@@ -28,7 +22,19 @@ SIDES = (0, 1)
 
 @attrs.frozen
 class EagerAggregation(Pass):
-    """Moves factors of an operand behind the contraction, where there are fewer elements to multiply with them."""
+    """Moves factors of an operand behind the contraction, where there are fewer elements to multiply with them.
+
+    Notes
+    -----
+    ``Σ_k (a_ik · s_i) · b_kj = s_i · Σ_k a_ik · b_kj``. In relations:
+    ``γ_{i,j; Σ a·s·b}(A ⋈ S ⋈ B) = S ⋈ γ_{i,j; Σ a·b}(A ⋈ B)`` where the grouping columns determine the row of S; the
+    join with S reads sums instead of terms.
+
+    References
+    ----------
+    Yan and Larson, "Eager aggregation and lazy aggregation", VLDB 1995; for the division of a softmax: Rabe and Staats,
+    "Self-attention does not need O(n²) memory", 2021, section 3.
+    """
 
     name = "eager-aggregation"
     summary = "apply factors that a sum does not run over to the sum instead of to its terms"
