@@ -46,6 +46,9 @@ class ConvertRelToSql(Pass):
             if lanes:
                 _wide_through_lanes(func)
             _convert(func)
+            selects = sum(isinstance(op, so.Select) for op in func.block.ops)
+            if selects:
+                ctx.remark("passed", func, f"@{func.sym_name}: {selects} selects of {len(func.block.ops)} operations")
         module.attrs_ = {**module.attrs_, "stage": "sql"}
 
 

@@ -65,7 +65,10 @@ class ConvertTirToRel(Pass):
             raise IRError(f"not legal for convert-tir-to-rel: {rows}. Ops of tir are lowered by decompose, those of "
                           "other dialects by a pass of theirs before", next(iter(illegal.values()))[0])
         for func in module.functions.values():
+            before = len(func.block.ops)
             _convert_function(func)
+            ctx.remark("passed", func, f"@{func.sym_name}: {before} tensor operations became {len(func.block.ops)} "
+                       "relational ones")
         module.attrs_ = {**module.attrs_, "stage": "rel"}
 
 

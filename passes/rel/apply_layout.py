@@ -10,6 +10,8 @@ result is unpacked.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
 
 from irsql.dialects import expr as ex
@@ -32,17 +34,23 @@ class ApplyLayout(Pass):
 
     def run(self, module: Module, ctx: PassContext) -> None:
         for func in module.functions.values():
+            applied = Counter[str]()
             for op in list(func.block.ops):
                 if isinstance(op, ro.Aggregate) and op.tile is not None:
                     found = match(op)
                     if found is None:
                         ctx.remark("missed", op, "the tiled aggregate is no contraction any more")
-                    elif op.tile.form in ("dot", "chunks"):
+                        continue
+                    applied[op.tile.form] += 1
+                    if op.tile.form in ("dot", "chunks"):
                         axis = axis_of(found)
                         assert axis is not None
                         (_dot if op.tile.form == "dot" else _chunks)(found, axis, op.tile)
                     elif op.tile.form == "wsum":
                         _weighted_sum(found, free_axis(found, op.tile.columns * op.tile.segments), op.tile)
+            if applied:
+                ctx.remark("passed", func, f"@{func.sym_name}: contractions rewritten: "
+                           + ", ".join(f"{n} {form}" for form, n in sorted(applied.items())))
         module.attrs_ = {**module.attrs_, "stage": "tiled"}
 
 

@@ -27,6 +27,8 @@ class CancelPack(Pass):
                     if isinstance(inner, opposite) and rel(inner.x) == rel(op.result):
                         ctx.remark("passed", op, "a pack and an unpack cancel")
                         op.replace_with(inner.x)
+                    elif isinstance(inner, opposite):
+                        ctx.remark("missed", op, "a relation is taken apart and packed again", "the layouts differ")
             for op in reversed(list(func.block.ops)):
                 if isinstance(op, ro.Pack | ro.Unpack) and not op.result.uses:
                     op.erase()

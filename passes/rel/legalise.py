@@ -7,6 +7,7 @@ expressions beyond its limits are split over several projections.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import attrs
@@ -52,14 +53,20 @@ class Legalise(Pass):
             if func.sym_name == "load":
                 continue  # the loader computes it, no engine
             problems += _scalar_functions(func, target)
+            done = Counter[str]()
             for op in list(func.block.ops):
                 if isinstance(op, ro.Aggregate):
-                    ctx.statistic("extremes lowered", int(lower_extremes(op, target)))
+                    done["extremes lowered"] += lower_extremes(op, target)
             if target.contract.underflow_raises:
-                ctx.statistic("magnitudes guarded", guard_magnitudes(func))
+                done["magnitudes guarded"] += guard_magnitudes(func)
             for op in list(func.block.ops):
                 if isinstance(op, ro.Project | ro.Aggregate):
-                    ctx.statistic("projections added", fit(op, bounds))
+                    done["projections added"] += fit(op, bounds)
+            for what, count in done.items():
+                ctx.statistic(what, count)
+            if any(done.values()):
+                counts = ", ".join(f"{n} {what}" for what, n in done.items() if n)
+                ctx.remark("passed", func, f"@{func.sym_name}: {counts}")
             problems += _too_large(func, target)
         if problems:
             raise DiagnosticError(Diagnostic(

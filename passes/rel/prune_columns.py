@@ -29,18 +29,25 @@ class PruneColumns(Pass):
 
     def run(self, module: Module, ctx: PassContext) -> None:
         for func in module.functions.values():
-            ctx.statistic("columns dropped", _prune(func))
+            _prune(func, ctx)
 
 
-def _prune(func: Func) -> int:
+def _prune(func: Func, ctx: PassContext) -> None:
     before = _count(func)
     pruner = _Pruner()
     for op in reversed(func.block.ops):
         pruner.collect(op)
+        t = op.results[0].type if op.results else None
+        if isinstance(t, RelType) and t.layout is not None and not set(_values(t)) <= pruner.of(op.results[0]):
+            ctx.remark("missed", op, "a tiled relation keeps columns that nobody reads",
+                       "a tile is one value, whose layout counts its columns", "prune-columns before apply-layout")
     for op in list(func.block.ops):
         pruner.narrow(op)
     erase_dead(func.block)
-    return before - _count(func)
+    dropped = before - _count(func)
+    ctx.statistic("columns dropped", dropped)
+    if dropped:
+        ctx.remark("passed", func, f"@{func.sym_name}: {dropped} of {before} value columns dropped")
 
 
 def _count(func: Func) -> int:

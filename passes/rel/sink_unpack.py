@@ -30,10 +30,14 @@ class SinkUnpack(Pass):
         for func in module.functions.values():
             for op in list(func.block.ops):
                 if isinstance(op, ro.Project) and isinstance(op.x.owner, ro.Join) and _sink(op, op.x.owner):
-                    ctx.remark("passed", None, "an unpack moved below a lookup")
+                    ctx.remark("passed", op, "an unpack moved below a lookup")
             for op in reversed(list(func.block.ops)):
                 if op.pure and op.results and not any(r.uses for r in op.results):
                     op.erase()
+            for op in func.block.ops:
+                if isinstance(op, ro.Unpack) and isinstance(op.x.owner, ro.Stored):
+                    ctx.remark("missed", op, f"all of {op.x.owner.store} is unpacked",
+                               "a reader computes with the tiled axis, or the axis is cut into rows")
 
 
 def _sink(project: ro.Project, join: ro.Join) -> bool:

@@ -52,6 +52,10 @@ class TileStorage(Pass):
         for name, t in chosen.items():
             assert t.layout is not None
             ctx.remark("passed", None, f"{name} is stored {t.layout.form}")
+            others = sum(n for other, n in wanted.get(name, Counter()).items() if other != t)
+            if others:
+                ctx.remark("missed", None, f"{others} of {wanted[name].total()} readers of {name} unpack it",
+                           "they want another layout, and a relation is stored in one")
 
 
 def _looked_up(module: Module, carrier: str) -> dict[str, RelType]:

@@ -11,7 +11,7 @@ from irsql.dialects.tir import ops
 from irsql.ir import affine, cleanup
 from irsql.ir.affine import AffineMap, DimExpr
 from irsql.ir.attributes import I64
-from irsql.ir.core import Builder, Module, Op, Value
+from irsql.ir.core import Builder, Func, Module, Op, Value
 from irsql.ir.passes import Pass, PassContext
 from irsql.ir.rewriter import Pattern, Rewriter
 from irsql.passes.tir._body import BODY_PATTERNS
@@ -252,5 +252,18 @@ class Canonicalise(Pass):
 
     def run(self, module: Module, ctx: PassContext) -> None:
         for func in module.functions.values():
-            ctx.apply(PATTERNS, func, driver="greedy")
+            before = len(func.block.ops)
+            changed = ctx.apply(PATTERNS, func, driver="greedy")
             ctx.statistic("erased", cleanup.erase_dead(func.block))
+            if changed:
+                ctx.remark("passed", func, f"@{func.sym_name}: {before} operations became {len(func.block.ops)}")
+            _report_views(func, ctx)
+
+
+def _report_views(func: Func, ctx: PassContext) -> None:
+    """Remark on the views that are left, by what keeps them."""
+    views = [op for op in func.block.ops if is_view(op)]
+    if views:
+        readers = sorted({user.name for op in views for user in op.results[0].users()})
+        ctx.remark("missed", func, f"@{func.sym_name}: {len(views)} of {len(func.block.ops)} operations remain views",
+                   f"they are read by {', '.join(readers)}, not through a map")

@@ -18,4 +18,8 @@ class CommonSubexpressions(Pass):
 
     def run(self, module: Module, ctx: PassContext) -> None:
         for func in module.functions.values():
-            ctx.statistic("merged", cleanup.cse(func.block))
+            before = sum(1 for _ in func.body.walk())
+            merged = cleanup.cse(func.block)
+            ctx.statistic("merged", merged)
+            if merged:
+                ctx.remark("passed", func, f"@{func.sym_name}: {merged} of {before} operations equal earlier ones")

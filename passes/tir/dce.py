@@ -18,4 +18,8 @@ class DeadCode(Pass):
 
     def run(self, module: Module, ctx: PassContext) -> None:
         for func in module.functions.values():
-            ctx.statistic("erased", cleanup.erase_dead(func.block))
+            before = sum(1 for _ in func.body.walk())
+            erased = cleanup.erase_dead(func.block)
+            ctx.statistic("erased", erased)
+            if erased:
+                ctx.remark("passed", func, f"@{func.sym_name}: {erased} of {before} operations were used by nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import attrs
@@ -275,7 +276,17 @@ class Decompose(Pass):
         if unknown:
             raise IRError(f"decompose cannot keep {', '.join(unknown)}; it knows {', '.join(COMPOSITE)}")
         kept = {COMPOSITE[name] for name in self.keep}
-        ctx.apply([p for p in PATTERNS if p.root not in kept], module)
+        for func in module.functions.values():
+            before = Counter(op.name for op in func.block.ops)
+            ctx.apply([p for p in PATTERNS if p.root not in kept], func)
+            expanded = before - Counter(op.name for op in func.block.ops)
+            if expanded:
+                ctx.remark("passed", func, f"@{func.sym_name}: expanded "
+                           + ", ".join(f"{n} {name}" for name, n in sorted(expanded.items())))
+        for op in module.walk():
+            if isinstance(op, ops.Reduce) and op.kind == "prod":
+                ctx.remark("missed", op, "a product over an axis of symbolic extent stays",
+                           "halving needs a number of elements, and SQL has no portable aggregate of it")
         if "attention" not in self.keep:
             for op in module.walk():
                 if isinstance(op, ops.Attention):

@@ -35,6 +35,7 @@ class FoldConstants(Pass):
     def run(self, module: Module, ctx: PassContext) -> None:
         interp = Interpreter(Module.empty())
         for func in module.functions.values():
+            before, folded_here = len(func.block.ops), 0
             for op in list(func.block.ops):
                 if not isinstance(op, FOLDABLE) or not op.operands or is_view(op):
                     continue
@@ -53,6 +54,9 @@ class FoldConstants(Pass):
                 func.block.insert(func.block.ops.index(op), folded)
                 op.replace_with(folded.result)
                 ctx.statistic("folded")
+                folded_here += 1
+            if folded_here:
+                ctx.remark("passed", func, f"@{func.sym_name}: {folded_here} of {before} operations computed")
 
 
 def _value(value: object, interp: Interpreter) -> Array | None:

@@ -9,7 +9,7 @@ import networkx as nx
 
 from irsql.dialects.tir import ops
 from irsql.ir import affine, cleanup
-from irsql.ir.core import Block, Module
+from irsql.ir.core import Block, Func, Module
 from irsql.ir.passes import Pass, PassContext
 from irsql.passes.tir._maps import is_cheap, is_view, producer, rebuild, tree_size
 
@@ -41,6 +41,7 @@ class FuseElementwise(Pass):
 
     def _fuse(self, block: Block, ctx: PassContext) -> None:
         graph = producer_graph(block)
+        fusions = 0
         current = {node: node for node in graph.nodes}  # an op of the graph and what has become of it
         for node in list(nx.topological_sort(graph)):
             for source in list(graph.predecessors(node)):
@@ -55,6 +56,10 @@ class FuseElementwise(Pass):
                 op.replace_with(fused.result)
                 current[node] = fused
                 ctx.statistic("fused")
+                fusions += 1
+        func = block.parent_op
+        if fusions and isinstance(func, Func):
+            ctx.remark("passed", func, f"@{func.sym_name}: {fusions} of {len(graph)} maps moved into their readers")
 
     def obstacle(self, inner: ops.Map, op: ops.Map) -> str:
         """Why ``inner`` cannot be computed inside ``op``; empty when it can."""

@@ -9,7 +9,7 @@ from irsql.dialects.tir.build import Tensors
 from irsql.ir import affine, dims
 from irsql.ir.affine import AffineMap, DimExpr
 from irsql.ir.attributes import TensorType
-from irsql.ir.core import Block, Builder, Module, Op, OpResult, Value
+from irsql.ir.core import Block, Builder, Func, Module, Op, OpResult, Value
 from irsql.ir.dims import Dim
 from irsql.ir.passes import Pass, PassContext
 from irsql.passes.tir._maps import known_ops, producer
@@ -37,11 +37,26 @@ class MergeContractions(Pass):
             for op in func.block.ops:
                 if isinstance(op, ops.Contract) and producer(op.rhs) in known and (key := merge_key(op)):
                     groups.setdefault(key, []).append(op)
+            _report_others(func, known, groups, ctx)
             for siblings in groups.values():
                 if len(siblings) > 1:
                     _merge(func.block, siblings)
                     ctx.remark("passed", siblings[0], f"merged {len(siblings)} contractions of one operand")
                     ctx.statistic("merged", len(siblings))
+
+
+def _report_others(func: Func, known: set[Op], groups: dict[Key, list[ops.Contract]], ctx: PassContext) -> None:
+    """Remark on contractions of one value with weights that are not all alike."""
+    by_operand: dict[Value, list[ops.Contract]] = {}
+    for op in func.block.ops:
+        if isinstance(op, ops.Contract) and producer(op.rhs) in known:
+            by_operand.setdefault(op.lhs, []).append(op)
+    for found in by_operand.values():
+        if len(found) > 1 and not any(len(siblings) == len(found) and found[0] in siblings
+                                      for siblings in groups.values()):
+            ctx.remark("missed", found[0], f"{len(found)} contractions of one operand are not all merged",
+                       "their index maps, or the other axes or types of their weights, differ, or a weight's first "
+                       "axis is not an axis of the result")
 
 
 def _output_dim(op: ops.Contract) -> int | None:

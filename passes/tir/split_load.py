@@ -35,6 +35,7 @@ class SplitLoad(Pass):
         funcs = [f for name, f in module.functions.items() if name != LOAD]
         frontier = [op for func in funcs for op in _frontier(func)]
         if not frontier:
+            ctx.remark("missed", None, "nothing is stored", "no operation depends on parameters and constants alone")
             return
         load = _load_function(module)
         stores: list[tuple[ops.Store, Op]] = []
@@ -47,7 +48,9 @@ class SplitLoad(Pass):
         _name_and_replace(load, stores)
         for func in funcs:
             cleanup.erase_dead(func.block)
-        ctx.statistic("stored", sum(isinstance(op, ops.Store) for op in load.block.ops))
+        stored = sum(isinstance(op, ops.Store) for op in load.block.ops)
+        ctx.statistic("stored", stored)
+        ctx.remark("passed", load, f"@{LOAD} stores {stored} tensors, which are read in {len(frontier)} places")
 
 
 def _frontier(func: Func) -> list[Op]:
