@@ -33,7 +33,17 @@ def rule(cls: type[Op]) -> Callable[[Rule], Rule]:
 
 @attrs.frozen
 class ConvertRelToSql(Pass):
-    """Turn every relational op into a select of its own."""
+    """Turn every relational op into a select of its own.
+
+    Notes
+    -----
+    ``π`` is the select list, ``σ`` is WHERE, ``⋈`` is FROM with WHERE, ``γ`` is GROUP BY, and ``∪``, of disjoint
+    relations, is UNION ALL; pack is a grouped aggregate, ``ν``, and unpack its inverse, ``μ``.
+
+    References
+    ----------
+    Ceri and Gottlob, "Translating SQL into relational algebra", IEEE TSE 11(4), 1985, read the other way round.
+    """
 
     name = "convert-rel-to-sql"
     summary = "lower relational ops to selects, one each"

@@ -25,7 +25,24 @@ from irsql.passes.rel._contraction import Contraction, Free, Shared, axis_of, fr
 
 @attrs.frozen
 class ApplyLayout(Pass):
-    """Carry out the decisions of ``select-layout``."""
+    """Carry out the decisions of ``select-layout``.
+
+    Notes
+    -----
+    With ``X' = Pack_k(X)``, one row for all of ``k`` or for a chunk ``c`` of it:
+
+    * dot: ``γ_{m,n; Σ x·w}(X ⋈_k W) = π_{m,n, Σ_i ⟨x_i, w_i⟩}(X' × W')``: the aggregate and a join key disappear;
+    * chunks: ``γ_{m,n; Σ x·w}(X ⋈_k W) = γ_{m,n; Σ p}(π_{m,n,c, ⟨x, w⟩ → p}(X' ⋈_c W'))``: it has two phases;
+    * wsum: ``γ_{m,n; Σ p·v}(P ⋈_k V) = Unpack_n(γ_{m; Σ p·v_1, …, Σ p·v_N}(P ⋈_k Pack_n(V)))``.
+
+    Segments are ``γ(R_1 ∪ R_2) = γ(γ(R_1) ∪ γ(R_2))``, aggregation in two phases.
+
+    References
+    ----------
+    TranSQL+ (arXiv 2502.02818): chunks of rows, and ROW2COL, where chunks become columns and the join a projection.
+    Vectors as values of a relation: Luo et al., "Scalable linear algebra on a relational database system", ICDE 2017.
+    Aggregates that may be computed in parts: Yan and Larson, "Eager aggregation and lazy aggregation", VLDB 1995.
+    """
 
     name = "apply-layout"
     summary = "rewrite tiled contractions into packed operands and lane products"

@@ -34,7 +34,19 @@ WIDE = ("columns", "unnest")
 
 @attrs.frozen
 class Legalise(Pass):
-    """Rewrite what the target cannot do; report what nothing can be done about."""
+    """Rewrite what the target cannot do; report what nothing can be done about.
+
+    Notes
+    -----
+    A lane of n is n columns, and ``⟨x, w⟩ = x_1·w_1 + … + x_n·w_n``; long sums become balanced trees by associativity;
+    ``π_{f(g(x))}(R) = π_{f(y)}(π_{g(x) → y}(R))`` names a part of an expression that is too deep or repeated too often.
+    Functions an engine lacks are rewritten by the identities in ``passes/rel/_functions.py``.
+
+    References
+    ----------
+    Legal or not by the table of a target: MLIR's dialect conversion and LLVM's legalisation of types and operations.
+    Trees for long sums: LLVM's and other compilers' reassociation (tree-height reduction).
+    """
 
     name = "legalise"
     summary = "make lane ops, scalar functions and expression sizes fit the target's tables"

@@ -21,7 +21,17 @@ from irsql.passes.rel._contraction import origin
 
 @attrs.frozen
 class PruneColumns(Pass):
-    """Narrow relations to the value columns that are read."""
+    """Narrow relations to the value columns that are read.
+
+    Notes
+    -----
+    Projection push-down: ``π_A(R ⋈_θ S) = π_A(π_{A∪θ}(R) ⋈_θ π_{A∪θ}(S))``, ``π_A(σ_θ(R)) = π_A(σ_θ(π_{A∪θ}(R)))`` and
+    ``π_A(γ_{k; f, g}(R)) = γ_{k; f}(R)`` for ``A = k ∪ f``.
+
+    References
+    ----------
+    Garcia-Molina, Ullman and Widom, *Database Systems: The Complete Book*, section 16.2 (laws involving projection).
+    """
 
     name = "prune-columns"
     summary = "drop value columns that nobody reads"

@@ -20,7 +20,18 @@ from irsql.passes.rel._lookup import carried
 
 @attrs.frozen
 class SinkUnpack(Pass):
-    """Move an unpack below the join and the projection that carry its tiles through."""
+    """Move an unpack below the join and the projection that carry its tiles through.
+
+    Notes
+    -----
+    ``I ⋈_θ Unpack(T) = Unpack(I ⋈_θ T)`` where ``θ`` does not read the unpacked axis: unnest commutes with a join on
+    other keys. The condition of a lookup is pushed down to the stored tiles (predicate push-down).
+
+    References
+    ----------
+    Garcia-Molina, Ullman and Widom, *Database Systems: The Complete Book*, section 16.2 (pushing selections); late
+    materialisation: Abadi et al., "Materialization strategies in a column-oriented DBMS", ICDE 2007.
+    """
 
     name = "sink-unpack"
     summary = "unpack after a lookup instead of before it"

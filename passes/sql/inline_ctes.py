@@ -26,7 +26,19 @@ FUNCTION = 8
 
 @attrs.frozen
 class InlineCtes(Pass):
-    """Merge selects into their readers where nothing is computed twice."""
+    """Merge selects into their readers where nothing is computed twice.
+
+    Notes
+    -----
+    ``π_f(σ_p(π_g(σ_q(R)) ⋈ S)) = π_{f∘g}(σ_{p∘g ∧ q}(R ⋈ S))``: view merging. The conditions of a select move into the
+    one that reads it, next to its joins (predicate push-down is then the engine's). Aggregate–project fusion is
+    ``π_f(γ_{k; g}(R)) = γ_{k; f∘g}(R)`` where ``f`` keeps the keys.
+
+    References
+    ----------
+    Pirahesh, Hellerstein and Hasan, "Extensible/rule based query rewrite optimization in Starburst", SIGMOD 1992;
+    sqlglot's ``merge_subqueries``; ibis' ``merge_select_select``; CTE merging of TranSQL+ (arXiv 2502.02818).
+    """
 
     name = "inline-ctes"
     summary = "merge selects into the selects that read them"

@@ -28,7 +28,19 @@ _STATEMENTS = (so.Materialise, so.Append, so.Store)
 
 @attrs.frozen
 class Materialise(Pass):
-    """Insert ``sql.materialise`` where a statement ends."""
+    """Insert ``sql.materialise`` where a statement ends.
+
+    Notes
+    -----
+    ``f(Q) , g(Q)`` is ``T := Q; f(T), g(T)``: a shared subplan is computed once, into a table that is there for a step.
+    What is read once stays a common table expression: ``f(Q)``.
+
+    References
+    ----------
+    Multi-query optimisation: Sellis, "Multiple-query optimization", TODS 13(1), 1988; Roy et al., "Efficient and
+    extensible algorithms for multi query optimization", SIGMOD 2000. Materialise only what must be: CTE merging of
+    TranSQL+ (arXiv 2502.02818).
+    """
 
     name = "materialise"
     summary = "choose which selects are step tables and which are CTEs"

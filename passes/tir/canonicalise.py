@@ -244,6 +244,17 @@ class Canonicalise(Pass):
 
     Every rewrite keeps every bit of the result: what is only nearly equal (``x + 0`` at ``-0.0``, reassociation) is
     left alone.
+
+    Notes
+    -----
+    ``T[m(i)]`` for ``T[j] = X[n(j)]`` is ``X[n(m(i))]``: index maps are composed, no view is left between them. In
+    relations: ``π_f(π_g(R)) = π_{f∘g}(R)``. An operand that is read twice through one map would be a self-join on all
+    keys, and ``R ⋈_{keys} R = R`` (join elimination). Index arithmetic is collapsed and algebra cleaned up here.
+
+    References
+    ----------
+    MLIR, ``-canonicalize``, the composition of affine maps and ``simplifyAffineExpr``. Exact scalar rules as in LLVM's
+    InstSimplify.
     """
 
     name = "canonicalise"

@@ -11,7 +11,17 @@ from irsql.ir.passes import Pass, PassContext
 
 @attrs.frozen
 class CommonSubexpressions(Pass):
-    """Merges pure ops of equal operands, attributes, regions and types, function by function, on any stage."""
+    """Merges pure ops of equal operands, attributes, regions and types, function by function, on any stage.
+
+    Notes
+    -----
+    ``let a = f(x), b = f(x) in g(a, b)`` is ``let a = f(x) in g(a, a)`` for a pure ``f``. On relations: equal
+    subqueries are one, as are equal scans, packs and joins.
+
+    References
+    ----------
+    J. Cocke, "Global common subexpression elimination", SIGPLAN Notices 5(7), 1970; MLIR, ``-cse``.
+    """
 
     name = "cse"
     summary = "merge equal pure operations"

@@ -11,7 +11,16 @@ from irsql.ir.passes import Pass, PassContext
 
 @attrs.frozen
 class DeadCode(Pass):
-    """Erases pure ops none of whose results is used, transitively, on any stage."""
+    """Erases pure ops none of whose results is used, transitively, on any stage.
+
+    Notes
+    -----
+    ``let a = f(x) in e`` is ``e`` where ``e`` does not use ``a`` and ``f`` is pure: no append to a state and no store.
+
+    References
+    ----------
+    MLIR, the erasure of trivially dead operations (``isOpTriviallyDead``).
+    """
 
     name = "dce"
     summary = "erase pure operations that nothing uses"

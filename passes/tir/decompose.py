@@ -262,6 +262,18 @@ class Decompose(Pass):
     """Expands composite operations into maps, contractions and reductions.
 
     Attention over a state has its expansion in the conversion to relations, not here.
+
+    Notes
+    -----
+    ``rms_norm(x)_k = x_k · w_k / sqrt(Σ_j x_j² / n + ε)``, and layer norm the same of the centred ``x``;
+    ``softmax(x)_k = exp(x_k - max x) / Σ_j exp(x_j - max x)``; ``rope(x) = x · cos + rotate_half(x) · sin``;
+    ``Π_{j<2n} x_j = Π_{j<n} x_j · x_{n+j}``. Each is a map over aggregates: ``π(R ⋈ γ(R))``.
+
+    References
+    ----------
+    Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 2019; Ba, Kiros and Hinton, "Layer
+    normalization", 2016; Su et al., "RoFormer", 2021; Albrecht et al., "MiMC", ASIACRYPT 2016, for ``uniform``. The
+    softmax is the usual stable one of PyTorch; map, aggregate, map is also how TranSQL+ (arXiv 2502.02818) writes it.
     """
 
     name = "decompose"

@@ -23,6 +23,14 @@ class FoldConstants(Pass):
     """Replaces ops on constants and iotas by their value, computed by the interpreter.
 
     Views stay (their consumers absorb them), as do maps without inputs, results of symbolic extent and big results.
+
+    Notes
+    -----
+    ``f(c_1, …, c_n) = c`` where all operands are known: a subquery over literals is a literal relation.
+
+    References
+    ----------
+    MLIR, the ``fold`` of operations; ONNX simplifiers and TranSQL+ (arXiv 2502.02818) do so before anything else.
     """
 
     name = "fold-constants"

@@ -21,6 +21,16 @@ class FuseElementwise(Pass):
     A producer moves into its consumer when it has no other user, or is cheap and has one input at most, and when the
     consumer does not read one element of an expensive producer from many places (a broadcast). What remains a map of
     its own is remarked upon.
+
+    Notes
+    -----
+    ``map_g(map_f(X)) = map_{g∘f}(X)``, in relations ``π_g(π_f(R) ⋈ S) = π_{g∘f}(R ⋈ S)``. Operator fusion: the
+    maps of a function are a graph, whose edges are taken in topological order.
+
+    References
+    ----------
+    Chen et al., "TVM: an automated end-to-end optimizing compiler for deep learning", OSDI 2018 (operator fusion);
+    MLIR, ``-linalg-fuse-elementwise-ops``.
     """
 
     name = "fuse-elementwise"

@@ -24,6 +24,16 @@ class MergeContractions(Pass):
     Contractions of the same left side under the same maps, whose right sides depend on parameters only and differ in
     the extent of one axis, become one contraction with the weights side by side; its slices are views, which their
     consumers absorb. The concatenation itself belongs to ``@load`` (``split-load``).
+
+    Notes
+    -----
+    ``X · [A | B] = [X · A | X · B]``. In relations, where A and B differ in the values of a key that is kept:
+    ``γ(X ⋈ A) ∪ γ(X ⋈ B) = γ(X ⋈ (A ∪ B))``. So Q, K and V are one relation, and so are gate and up.
+
+    References
+    ----------
+    Table fusion of TranSQL+ (arXiv 2502.02818). On tensors: Jia et al., "TASO", SOSP 2019 (matrix products of one
+    operand are merged by concatenating their weights).
     """
 
     name = "merge-contractions"

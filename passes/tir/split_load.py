@@ -25,6 +25,16 @@ class SplitLoad(Pass):
     few elements and functions of the coordinates. Equal expressions, within a function or across functions, share one
     stored tensor: ``@prefill`` and ``@decode``, a tied embedding and head. A stored parameter keeps its name; what is
     computed from parameters is named after the first of them.
+
+    Notes
+    -----
+    ``Q(X, f(W)) = Q(X, V)`` with ``V = f(W)`` kept: ``V`` is a materialised view over the checkpoint, which never
+    changes. Sub-expressions without an input are hoisted out of every step this way.
+
+    References
+    ----------
+    Loop-invariant code motion (MLIR, ``-loop-invariant-code-motion``), the loop being that of the tokens; binding-time
+    analysis of partial evaluation (Jones, Gomard and Sestoft, 1993); materialised views (Gupta and Mumick, 1999).
     """
 
     name = "split-load"
