@@ -122,7 +122,7 @@ class SelectLayout(Pass):
             op = place.contraction.aggregate
             op.tile = best[n][1] if best else None
             if op.tile is None:
-                ctx.remark("missed", op, "contraction stays on scalar rows",
+                ctx.remark("missed", op, "contraction stays on scalar rows", "form=scalar" if self.form == "scalar" else
                            "no static axis of at least min-extent is shared by a plain equality or free on one "
                            "side, or the numbers are integers")
             else:
