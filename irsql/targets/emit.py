@@ -237,7 +237,7 @@ class FunctionEmitter:
             return self.e.unpack(op, self._source(op.x, names, "a0"))
         assert isinstance(op, Op)
         if isinstance(op, so.Parameter):
-            raise IRError(f"{self.func.sym_name} reads the checkpoint's {op.parameter}: split-load moves it to @load", op)
+            raise IRError(f"a step would read {op.parameter} from the checkpoint; split-load moves it to @load", op)
         raise IRError(f"{op.name} has no SQL form here", op)
 
     def _values(self, op: so.Values) -> exp.Query:
