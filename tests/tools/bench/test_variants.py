@@ -13,7 +13,7 @@ from irsql.compile import compile_captured, compile_module, import_model, pipeli
 from irsql.frontend.export import capture
 from irsql.frontend.importer import import_captured
 from irsql.frontend.weights import ModuleWeights
-from irsql.ir import semantics
+from irsql.ir import pass_registry, semantics
 from irsql.ir.bisect import clone
 from irsql.ir.core import IRError, Module
 from irsql.ir.interp import Array
@@ -68,6 +68,15 @@ def interpreted(module: Module, target: str, weights: Mapping[str, Array] | None
             assert semantics.compare(semantics.execute(last, trial, weights), want, TOLERANCE) == [], text
 
     return use
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_pass_has_a_row_or_is_required(target: str) -> None:
+    """But for ``shrink``, which makes another program, for checks alone."""
+    rows = {name.removeprefix("without ") for name in variants.pipelines(parse_pipeline(pipeline(target=target)))}
+    own = {n for n in pass_registry.names() if pass_registry.load(n).__module__.startswith("irsql.passes.")}
+    assert own - rows == {"shrink"}
+    assert set(REQUIRED) < rows
 
 
 @pytest.mark.parametrize("target", [t for t in TARGETS if t != "duckdb"])
