@@ -236,6 +236,8 @@ class FunctionEmitter:
         if isinstance(op, so.Unpack):
             return self.e.unpack(op, self._source(op.x, names, "a0"))
         assert isinstance(op, Op)
+        if isinstance(op, so.Parameter):
+            raise IRError(f"a step would read {op.parameter} from the checkpoint; split-load moves it to @load", op)
         raise IRError(f"{op.name} has no SQL form here", op)
 
     def _values(self, op: so.Values) -> exp.Query:

@@ -33,7 +33,17 @@ def rule(cls: type[Op]) -> Callable[[Rule], Rule]:
 
 @attrs.frozen
 class ConvertRelToSql(Pass):
-    """Turn every relational op into a select of its own."""
+    """Turn every relational op into a select of its own.
+
+    Notes
+    -----
+    ``π`` is the select list, ``σ`` is WHERE, ``⋈`` is FROM with WHERE, ``γ`` is GROUP BY, and ``∪``, of disjoint
+    relations, is UNION ALL; pack is a grouped aggregate, ``ν``, and unpack its inverse, ``μ``.
+
+    References
+    ----------
+    Ceri and Gottlob, "Translating SQL into relational algebra", IEEE TSE 11(4), 1985, read the other way round.
+    """
 
     name = "convert-rel-to-sql"
     summary = "lower relational ops to selects, one each"
@@ -46,6 +56,9 @@ class ConvertRelToSql(Pass):
             if lanes:
                 _wide_through_lanes(func)
             _convert(func)
+            selects = sum(isinstance(op, so.Select) for op in func.block.ops)
+            if selects:
+                ctx.remark("passed", func, f"@{func.sym_name}: {selects} selects of {len(func.block.ops)} operations")
         module.attrs_ = {**module.attrs_, "stage": "sql"}
 
 

@@ -48,7 +48,20 @@ def handles(cls: type[Op]) -> Callable[[Callable[[Converter, Any], None]], Calla
 
 @attrs.frozen
 class ConvertTirToRel(Pass):
-    """Lower every function of a tir module to relational algebra on scalar rows."""
+    """Lower every function of a tir module to relational algebra on scalar rows.
+
+    Notes
+    -----
+    ``C[i, j] = Σ_k A[i, k] · B[k, j]`` is ``γ_{i, j; Σ a·b}(A ⋈_k B)``, ``map_f(X, Y)`` is ``π_f(X ⋈_{keys} Y)``, and a
+    gather ``X[I]`` is ``I ⋈_{v = i} X``. In attention the causal mask is a join condition, ``t <= position``, so that
+    masked scores are no rows; grouped heads are joined on ``h floordiv group``.
+
+    References
+    ----------
+    Blacher et al., "Efficient and portable Einstein summation in SQL", SIGMOD 2023; Luo et al., "Scalable linear
+    algebra on a relational database system", ICDE 2017; attention: Vaswani et al., "Attention is all you need", 2017,
+    and Ainslie et al., "GQA", 2023.
+    """
 
     name = "convert-tir-to-rel"
     summary = "lower tensor ops to joins, projections and aggregates over keyed relations"
@@ -65,7 +78,10 @@ class ConvertTirToRel(Pass):
             raise IRError(f"not legal for convert-tir-to-rel: {rows}. Ops of tir are lowered by decompose, those of "
                           "other dialects by a pass of theirs before", next(iter(illegal.values()))[0])
         for func in module.functions.values():
+            before = len(func.block.ops)
             _convert_function(func)
+            ctx.remark("passed", func, f"@{func.sym_name}: {before} tensor operations became {len(func.block.ops)} "
+                       "relational ones")
         module.attrs_ = {**module.attrs_, "stage": "rel"}
 
 

@@ -10,6 +10,8 @@ result is unpacked.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
 
 from irsql.dialects import expr as ex
@@ -23,7 +25,24 @@ from irsql.passes.rel._contraction import Contraction, Free, Shared, axis_of, fr
 
 @attrs.frozen
 class ApplyLayout(Pass):
-    """Carry out the decisions of ``select-layout``."""
+    """Carry out the decisions of ``select-layout``.
+
+    Notes
+    -----
+    With ``X' = Pack_k(X)``, one row for all of ``k`` or for a chunk ``c`` of it:
+
+    * dot: ``γ_{m,n; Σ x·w}(X ⋈_k W) = π_{m,n, Σ_i ⟨x_i, w_i⟩}(X' × W')``: the aggregate and a join key disappear;
+    * chunks: ``γ_{m,n; Σ x·w}(X ⋈_k W) = γ_{m,n; Σ p}(π_{m,n,c, ⟨x, w⟩ → p}(X' ⋈_c W'))``: it has two phases;
+    * wsum: ``γ_{m,n; Σ p·v}(P ⋈_k V) = Unpack_n(γ_{m; Σ p·v_1, …, Σ p·v_N}(P ⋈_k Pack_n(V)))``.
+
+    Segments are ``γ(R_1 ∪ R_2) = γ(γ(R_1) ∪ γ(R_2))``, aggregation in two phases.
+
+    References
+    ----------
+    TranSQL+ (arXiv 2502.02818): chunks of rows, and ROW2COL, where chunks become columns and the join a projection.
+    Vectors as values of a relation: Luo et al., "Scalable linear algebra on a relational database system", ICDE 2017.
+    Aggregates that may be computed in parts: Yan and Larson, "Eager aggregation and lazy aggregation", VLDB 1995.
+    """
 
     name = "apply-layout"
     summary = "rewrite tiled contractions into packed operands and lane products"
@@ -32,17 +51,23 @@ class ApplyLayout(Pass):
 
     def run(self, module: Module, ctx: PassContext) -> None:
         for func in module.functions.values():
+            applied = Counter[str]()
             for op in list(func.block.ops):
                 if isinstance(op, ro.Aggregate) and op.tile is not None:
                     found = match(op)
                     if found is None:
                         ctx.remark("missed", op, "the tiled aggregate is no contraction any more")
-                    elif op.tile.form in ("dot", "chunks"):
+                        continue
+                    applied[op.tile.form] += 1
+                    if op.tile.form in ("dot", "chunks"):
                         axis = axis_of(found)
                         assert axis is not None
                         (_dot if op.tile.form == "dot" else _chunks)(found, axis, op.tile)
                     elif op.tile.form == "wsum":
                         _weighted_sum(found, free_axis(found, op.tile.columns * op.tile.segments), op.tile)
+            if applied:
+                ctx.remark("passed", func, f"@{func.sym_name}: contractions rewritten: "
+                           + ", ".join(f"{n} {form}" for form, n in sorted(applied.items())))
         module.attrs_ = {**module.attrs_, "stage": "tiled"}
 
 

@@ -7,6 +7,7 @@ expressions beyond its limits are split over several projections.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import attrs
@@ -33,7 +34,19 @@ WIDE = ("columns", "unnest")
 
 @attrs.frozen
 class Legalise(Pass):
-    """Rewrite what the target cannot do; report what nothing can be done about."""
+    """Rewrite what the target cannot do; report what nothing can be done about.
+
+    Notes
+    -----
+    A lane of n is n columns, and ``⟨x, w⟩ = x_1·w_1 + … + x_n·w_n``; long sums become balanced trees by associativity;
+    ``π_{f(g(x))}(R) = π_{f(y)}(π_{g(x) → y}(R))`` names a part of an expression that is too deep or repeated too often.
+    Functions an engine lacks are rewritten by the identities in ``passes/rel/_functions.py``.
+
+    References
+    ----------
+    Legal or not by the table of a target: MLIR's dialect conversion and LLVM's legalisation of types and operations.
+    Trees for long sums: LLVM's and other compilers' reassociation (tree-height reduction).
+    """
 
     name = "legalise"
     summary = "make lane ops, scalar functions and expression sizes fit the target's tables"
@@ -52,14 +65,20 @@ class Legalise(Pass):
             if func.sym_name == "load":
                 continue  # the loader computes it, no engine
             problems += _scalar_functions(func, target)
+            done = Counter[str]()
             for op in list(func.block.ops):
                 if isinstance(op, ro.Aggregate):
-                    ctx.statistic("extremes lowered", int(lower_extremes(op, target)))
+                    done["extremes lowered"] += lower_extremes(op, target)
             if target.contract.underflow_raises:
-                ctx.statistic("magnitudes guarded", guard_magnitudes(func))
+                done["magnitudes guarded"] += guard_magnitudes(func)
             for op in list(func.block.ops):
                 if isinstance(op, ro.Project | ro.Aggregate):
-                    ctx.statistic("projections added", fit(op, bounds))
+                    done["projections added"] += fit(op, bounds)
+            for what, count in done.items():
+                ctx.statistic(what, count)
+            if any(done.values()):
+                counts = ", ".join(f"{n} {what}" for what, n in done.items() if n)
+                ctx.remark("passed", func, f"@{func.sym_name}: {counts}")
             problems += _too_large(func, target)
         if problems:
             raise DiagnosticError(Diagnostic(

@@ -21,7 +21,17 @@ from irsql.passes.rel._contraction import origin
 
 @attrs.frozen
 class PruneColumns(Pass):
-    """Narrow relations to the value columns that are read."""
+    """Narrow relations to the value columns that are read.
+
+    Notes
+    -----
+    Projection push-down: ``π_A(R ⋈_θ S) = π_A(π_{A∪θ}(R) ⋈_θ π_{A∪θ}(S))``, ``π_A(σ_θ(R)) = π_A(σ_θ(π_{A∪θ}(R)))`` and
+    ``π_A(γ_{k; f, g}(R)) = γ_{k; f}(R)`` for ``A = k ∪ f``.
+
+    References
+    ----------
+    Garcia-Molina, Ullman and Widom, *Database Systems: The Complete Book*, section 16.2 (laws involving projection).
+    """
 
     name = "prune-columns"
     summary = "drop value columns that nobody reads"
@@ -29,18 +39,25 @@ class PruneColumns(Pass):
 
     def run(self, module: Module, ctx: PassContext) -> None:
         for func in module.functions.values():
-            ctx.statistic("columns dropped", _prune(func))
+            _prune(func, ctx)
 
 
-def _prune(func: Func) -> int:
+def _prune(func: Func, ctx: PassContext) -> None:
     before = _count(func)
     pruner = _Pruner()
     for op in reversed(func.block.ops):
         pruner.collect(op)
+        t = op.results[0].type if op.results else None
+        if isinstance(t, RelType) and t.layout is not None and not set(_values(t)) <= pruner.of(op.results[0]):
+            ctx.remark("missed", op, "a tiled relation keeps columns that nobody reads",
+                       "a tile is one value, whose layout counts its columns", "prune-columns before apply-layout")
     for op in list(func.block.ops):
         pruner.narrow(op)
     erase_dead(func.block)
-    return before - _count(func)
+    dropped = before - _count(func)
+    ctx.statistic("columns dropped", dropped)
+    if dropped:
+        ctx.remark("passed", func, f"@{func.sym_name}: {dropped} of {before} value columns dropped")
 
 
 def _count(func: Func) -> int:

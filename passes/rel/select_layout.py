@@ -39,7 +39,21 @@ _MOST_SUMS = 64
 
 @attrs.frozen
 class SelectLayout(Pass):
-    """Write a ``tile`` on every contraction that can be tiled."""
+    """Write a ``tile`` on every contraction that can be tiled.
+
+    Notes
+    -----
+    Tile-size selection. All layouts give the same relation, ``Unpack_l(Pack_l(R)) = R``, and the forms it chooses from
+    are those of apply-layout. It takes ``argmin_l Σ_f t_f(l) / s_f`` over the layouts ``l`` of a stored relation, where
+    ``t_f`` is the predicted time of function ``f`` and ``s_f`` the number of positions it computes.
+
+    References
+    ----------
+    A layout is a physical property that a plan asks of its inputs: Graefe and McKenna, "The Volcano optimizer
+    generator", ICDE 1993; Graefe, "The Cascades framework for query optimization", 1995. Choosing by a linear cost
+    model: Selinger et al., "Access path selection in a relational database management system", SIGMOD 1979. That the
+    best split is to be tuned: TranSQL+ (arXiv 2502.02818), ROW2COL.
+    """
 
     name = "select-layout"
     summary = "choose the layout of each contraction by the target's cost model"
@@ -108,7 +122,7 @@ class SelectLayout(Pass):
             op = place.contraction.aggregate
             op.tile = best[n][1] if best else None
             if op.tile is None:
-                ctx.remark("missed", op, "contraction stays on scalar rows",
+                ctx.remark("missed", op, "contraction stays on scalar rows", "form=scalar" if self.form == "scalar" else
                            "no static axis of at least min-extent is shared by a plain equality or free on one "
                            "side, or the numbers are integers")
             else:

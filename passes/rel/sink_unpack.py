@@ -20,7 +20,18 @@ from irsql.passes.rel._lookup import carried
 
 @attrs.frozen
 class SinkUnpack(Pass):
-    """Move an unpack below the join and the projection that carry its tiles through."""
+    """Move an unpack below the join and the projection that carry its tiles through.
+
+    Notes
+    -----
+    ``I ⋈_θ Unpack(T) = Unpack(I ⋈_θ T)`` where ``θ`` does not read the unpacked axis: unnest commutes with a join on
+    other keys. The condition of a lookup is pushed down to the stored tiles (predicate push-down).
+
+    References
+    ----------
+    Garcia-Molina, Ullman and Widom, *Database Systems: The Complete Book*, section 16.2 (pushing selections); late
+    materialisation: Abadi et al., "Materialization strategies in a column-oriented DBMS", ICDE 2007.
+    """
 
     name = "sink-unpack"
     summary = "unpack after a lookup instead of before it"
@@ -30,10 +41,14 @@ class SinkUnpack(Pass):
         for func in module.functions.values():
             for op in list(func.block.ops):
                 if isinstance(op, ro.Project) and isinstance(op.x.owner, ro.Join) and _sink(op, op.x.owner):
-                    ctx.remark("passed", None, "an unpack moved below a lookup")
+                    ctx.remark("passed", op, "an unpack moved below a lookup")
             for op in reversed(list(func.block.ops)):
                 if op.pure and op.results and not any(r.uses for r in op.results):
                     op.erase()
+            for op in func.block.ops:
+                if isinstance(op, ro.Unpack) and isinstance(op.x.owner, ro.Stored):
+                    ctx.remark("missed", op, f"all of {op.x.owner.store} is unpacked",
+                               "a reader computes with the tiled axis, or the axis is cut into rows")
 
 
 def _sink(project: ro.Project, join: ro.Join) -> bool:

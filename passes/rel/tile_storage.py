@@ -21,7 +21,18 @@ from irsql.passes.rel._storage import storage
 
 @attrs.frozen
 class TileStorage(Pass):
-    """Give stored relations and states the layout of their packs."""
+    """Give stored relations and states the layout of their packs.
+
+    Notes
+    -----
+    ``Pack(read(store(R))) = read(store(Pack(R)))``, and ``Pack(S ∪ rows) = Pack(S) ∪ Pack(rows)`` for an append to a
+    state whose tiles lie within rows: pivoting is moved into ``@load`` and into the append.
+
+    References
+    ----------
+    ROW2COL of TranSQL+ (arXiv 2502.02818), which pivots in the query; weights transformed ahead of time: Liu et al.,
+    "Optimizing CNN model inference on CPUs", USENIX ATC 2019.
+    """
 
     name = "tile-storage"
     summary = "store weights and states in the layout their readers want"
@@ -52,6 +63,10 @@ class TileStorage(Pass):
         for name, t in chosen.items():
             assert t.layout is not None
             ctx.remark("passed", None, f"{name} is stored {t.layout.form}")
+            others = sum(n for other, n in wanted.get(name, Counter()).items() if other != t)
+            if others:
+                ctx.remark("missed", None, f"{others} of {wanted[name].total()} readers of {name} unpack it",
+                           "they want another layout, and a relation is stored in one")
 
 
 def _looked_up(module: Module, carrier: str) -> dict[str, RelType]:

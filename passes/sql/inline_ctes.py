@@ -26,7 +26,19 @@ FUNCTION = 8
 
 @attrs.frozen
 class InlineCtes(Pass):
-    """Merge selects into their readers where nothing is computed twice."""
+    """Merge selects into their readers where nothing is computed twice.
+
+    Notes
+    -----
+    ``π_f(σ_p(π_g(σ_q(R)) ⋈ S)) = π_{f∘g}(σ_{p∘g ∧ q}(R ⋈ S))``: view merging. The conditions of a select move into the
+    one that reads it, next to its joins (predicate push-down is then the engine's). Aggregate–project fusion is
+    ``π_f(γ_{k; g}(R)) = γ_{k; f∘g}(R)`` where ``f`` keeps the keys.
+
+    References
+    ----------
+    Pirahesh, Hellerstein and Hasan, "Extensible/rule based query rewrite optimization in Starburst", SIGMOD 1992;
+    sqlglot's ``merge_subqueries``; ibis' ``merge_select_select``; CTE merging of TranSQL+ (arXiv 2502.02818).
+    """
 
     name = "inline-ctes"
     summary = "merge selects into the selects that read them"
@@ -44,69 +56,81 @@ class InlineCtes(Pass):
     def run(self, module: Module, ctx: PassContext) -> None:
         fits = _Fits(ctx.target.limits if ctx.target else Limits())
         for func in module.functions.values():
-            merged = 0
-            while self._round(func, fits):
-                merged += 1
+            before = _selects(func)
+            kept: dict[so.Select, str] = {}
+            while self._round(func, fits, kept):
+                kept.clear()
             _sweep(func)
+            merged = before - _selects(func)
             ctx.statistic("merged", merged)
+            if merged:
+                ctx.remark("passed", func, f"@{func.sym_name}: {merged} of {before} selects merged into their readers")
+            for select, reason in kept.items():
+                ctx.remark("missed", select, f"{select.result.name or 'a select'} stays apart from its reader", reason)
 
-    def _round(self, func: Func, fits: _Fits) -> bool:
+    def _round(self, func: Func, fits: _Fits, kept: dict[so.Select, str]) -> bool:
+        """Merge what can be, each reader once; ``kept`` takes the others and what keeps them."""
         changed = False
         for op in list(func.block.ops):
             if not isinstance(op, so.Select) or op.parent is None:
                 continue
             for i, value in enumerate(op.inputs):
                 producer = value.owner
-                if isinstance(producer, so.Select) and fits(producer, op) and (
-                        self._into(producer, op, i) or self._above(producer, op)):
+                if not isinstance(producer, so.Select) or (producer.grouped and not _projects(op)):
+                    continue  # nothing that could be one select
+                reason = "together they are beyond the engine's limits"
+                if fits(producer, op):
+                    reason = self._above(producer, op) if producer.grouped else self._into(producer, op, i)
+                if not reason:
                     changed = True
                     break
+                kept.setdefault(producer, reason)
         return changed
 
-    def _into(self, p: so.Select, c: so.Select, i: int) -> bool:
-        """Move ungrouped ``p`` into ``c``."""
-        if p.grouped or p.outer or c.outer or _special(p):
-            return False
-        if c.inputs.count(p.result) > 1 or len(c.inputs) + len(p.inputs) - 1 > self.max_inputs:
-            return False
+    def _into(self, p: so.Select, c: so.Select, i: int) -> str:
+        """Move ungrouped ``p`` into ``c``, or say why not."""
+        if p.outer or c.outer or _special(p):
+            return "an outer join or a window function is between them"
+        if c.inputs.count(p.result) > 1:
+            return "one select reads it more than once"
+        if (tables := len(c.inputs) + len(p.inputs) - 1) > self.max_inputs:
+            return f"one FROM would have {tables} tables, more than max-inputs={self.max_inputs}"
         single = len(p.result.uses) == 1
         uses = _column_uses(c, i)
         by_name = dict(zip(rel(p.result).columns, p.columns.block.terminator.operands, strict=True))
         for name, value in by_name.items():
-            if uses.get(name, 0) > 1 and _size(value) > self.cheap:
-                return False
-            if not single and uses.get(name, 0) and _size(value) > self.cheap:
-                return False
+            if (uses.get(name, 0) > 1 or (not single and uses.get(name, 0))) and _size(value) > self.cheap:
+                return f"{name} would be computed more than once, and costs {_size(value)} operators"
         if c.grouped and self.group_columns and sum(
                 len(_reads(by_name[name])) for name in uses) > self.group_columns:
-            return False
+            return f"its reader would group more than group-columns={self.group_columns} columns"
         if not single and (len(p.inputs) > 1 or p.where.block.terminator.operands):
-            return False
-        if _ops(p) + _ops(c) > self.max_ops:
-            return False
+            return "several selects read it, and each would join or filter again"
+        if (size := _ops(p) + _ops(c)) > self.max_ops:
+            return f"one select would have {size} operators, more than max-ops={self.max_ops}"
         _merge(p, c, i, by_name)
-        return True
+        return ""
 
-    def _above(self, p: so.Select, c: so.Select) -> bool:
-        """Move projection ``c`` into the select list of grouped ``p``."""
-        if not p.grouped or len(p.result.uses) != 1 or len(c.inputs) != 1 or c.grouped or c.outer or _special(c):
-            return False
-        if c.where.block.terminator.operands or _special_pack(p):
-            return False
+    def _above(self, p: so.Select, c: so.Select) -> str:
+        """Move projection ``c`` into the select list of grouped ``p``, or say why not."""
+        if len(p.result.uses) != 1:
+            return "several selects read it, and each would group again"
+        if _special_pack(p):
+            return "it packs lanes, which have no expression around them"
         by_name = dict(zip(rel(p.result).columns, p.columns.block.terminator.operands, strict=True))
         uses = _column_uses(c, 0)
         if any(uses.get(n, 0) > 1 and _size(v) > self.cheap + 2 for n, v in by_name.items()):
-            return False
+            return "its reader writes an aggregate more than once"
         keys = {n for n in (k.name for k in rel(p.result).keys)}
         if not all(_reads(v) <= keys for v in c.columns.block.terminator.operands[:len(rel(c.result).keys)]):
-            return False
+            return "its reader makes keys of what it aggregates"
         columns = _rewrite(c.columns, 0, lambda j: j, by_name)
         b = Builder.before_op(c)
         new = b.insert(so.Select(p.inputs, where=_copy(p.where), group=_copy(p.group), columns=columns, grouped=True,
                                  result_types=[rel(c.result)]))
         c.replace_with(new.result)
         p.erase()
-        return True
+        return ""
 
 
 class _Fits:
@@ -283,8 +307,17 @@ def _special(s: so.Select) -> bool:
     return any(isinstance(op, ex.Window) for op in s.columns.block.ops)
 
 
+def _projects(s: so.Select) -> bool:
+    """Computes columns of one input, row by row."""
+    return len(s.inputs) == 1 and not (s.grouped or s.outer or s.where.block.terminator.operands or _special(s))
+
+
 def _special_pack(s: so.Select) -> bool:
     return any(isinstance(op, ex.Pack) for op in s.columns.block.ops)
+
+
+def _selects(func: Func) -> int:
+    return sum(isinstance(op, so.Select) for op in func.block.ops)
 
 
 def _sweep(func: Func) -> None:

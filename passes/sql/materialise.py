@@ -28,7 +28,19 @@ _STATEMENTS = (so.Materialise, so.Append, so.Store)
 
 @attrs.frozen
 class Materialise(Pass):
-    """Insert ``sql.materialise`` where a statement ends."""
+    """Insert ``sql.materialise`` where a statement ends.
+
+    Notes
+    -----
+    ``f(Q) , g(Q)`` is ``T := Q; f(T), g(T)``: a shared subplan is computed once, into a table that is there for a step.
+    What is read once stays a common table expression: ``f(Q)``.
+
+    References
+    ----------
+    Multi-query optimisation: Sellis, "Multiple-query optimization", TODS 13(1), 1988; Roy et al., "Efficient and
+    extensible algorithms for multi query optimization", SIGMOD 2000. Materialise only what must be: CTE merging of
+    TranSQL+ (arXiv 2502.02818).
+    """
 
     name = "materialise"
     summary = "choose which selects are step tables and which are CTEs"
@@ -39,16 +51,27 @@ class Materialise(Pass):
             if func.sym_name == "load":
                 continue
             _results(func)
+            results, packed = _tables(func), 0
             inline = ctx.target and ctx.target.options.get(PACKED) == "inline"
             for op in list(func.block.ops):
                 if isinstance(op, so.Select) and _is_product(op) and not inline:
                     for v in op.inputs:
                         if _packs(v):
                             _cut(v)
+                            packed += 1
             _shared(func, within=bool(ctx.target and ctx.target.options.get(SHARED) == "tables"))
             _name(func)
             count = sum(isinstance(op, so.Materialise | so.Append) for op in func.block.ops)
             ctx.statistic(f"statements of {func.sym_name}", count)
+            ctx.remark("passed", func, f"@{func.sym_name}: statements: {count}, of them of shared selects: "
+                       f"{_tables(func) - results - packed}, of packed operands: {packed}")
+            if inline:
+                ctx.remark("missed", func, f"@{func.sym_name}: packed operands stay common table expressions",
+                           f"the target has {PACKED}=inline")
+
+
+def _tables(func: Func) -> int:
+    return sum(isinstance(op, so.Materialise) for op in func.block.ops)
 
 
 def _cut(value: Value) -> None:

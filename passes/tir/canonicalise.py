@@ -11,7 +11,7 @@ from irsql.dialects.tir import ops
 from irsql.ir import affine, cleanup
 from irsql.ir.affine import AffineMap, DimExpr
 from irsql.ir.attributes import I64
-from irsql.ir.core import Builder, Module, Op, Value
+from irsql.ir.core import Builder, Func, Module, Op, Value
 from irsql.ir.passes import Pass, PassContext
 from irsql.ir.rewriter import Pattern, Rewriter
 from irsql.passes.tir._body import BODY_PATTERNS
@@ -244,6 +244,17 @@ class Canonicalise(Pass):
 
     Every rewrite keeps every bit of the result: what is only nearly equal (``x + 0`` at ``-0.0``, reassociation) is
     left alone.
+
+    Notes
+    -----
+    ``T[m(i)]`` for ``T[j] = X[n(j)]`` is ``X[n(m(i))]``: index maps are composed, no view is left between them. In
+    relations: ``π_f(π_g(R)) = π_{f∘g}(R)``. An operand that is read twice through one map would be a self-join on all
+    keys, and ``R ⋈_{keys} R = R`` (join elimination). Index arithmetic is collapsed and algebra cleaned up here.
+
+    References
+    ----------
+    MLIR, ``-canonicalize``, the composition of affine maps and ``simplifyAffineExpr``. Exact scalar rules as in LLVM's
+    InstSimplify.
     """
 
     name = "canonicalise"
@@ -252,5 +263,18 @@ class Canonicalise(Pass):
 
     def run(self, module: Module, ctx: PassContext) -> None:
         for func in module.functions.values():
-            ctx.apply(PATTERNS, func, driver="greedy")
+            before = len(func.block.ops)
+            changed = ctx.apply(PATTERNS, func, driver="greedy")
             ctx.statistic("erased", cleanup.erase_dead(func.block))
+            if changed:
+                ctx.remark("passed", func, f"@{func.sym_name}: {before} operations became {len(func.block.ops)}")
+            _report_views(func, ctx)
+
+
+def _report_views(func: Func, ctx: PassContext) -> None:
+    """Remark on the views that are left, by what keeps them."""
+    views = [op for op in func.block.ops if is_view(op)]
+    if views:
+        readers = sorted({user.name for op in views for user in op.results[0].users()})
+        ctx.remark("missed", func, f"@{func.sym_name}: {len(views)} of {len(func.block.ops)} operations remain views",
+                   f"they are read by {', '.join(readers)}, not through a map")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import attrs
@@ -261,6 +262,18 @@ class Decompose(Pass):
     """Expands composite operations into maps, contractions and reductions.
 
     Attention over a state has its expansion in the conversion to relations, not here.
+
+    Notes
+    -----
+    ``rms_norm(x)_k = x_k · w_k / sqrt(Σ_j x_j² / n + ε)``, and layer norm the same of the centred ``x``;
+    ``softmax(x)_k = exp(x_k - max x) / Σ_j exp(x_j - max x)``; ``rope(x) = x · cos + rotate_half(x) · sin``;
+    ``Π_{j<2n} x_j = Π_{j<n} x_j · x_{n+j}``. Each is a map over aggregates: ``π(R ⋈ γ(R))``.
+
+    References
+    ----------
+    Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 2019; Ba, Kiros and Hinton, "Layer
+    normalization", 2016; Su et al., "RoFormer", 2021; Albrecht et al., "MiMC", ASIACRYPT 2016, for ``uniform``. The
+    softmax is the usual stable one of PyTorch; map, aggregate, map is also how TranSQL+ (arXiv 2502.02818) writes it.
     """
 
     name = "decompose"
@@ -275,7 +288,17 @@ class Decompose(Pass):
         if unknown:
             raise IRError(f"decompose cannot keep {', '.join(unknown)}; it knows {', '.join(COMPOSITE)}")
         kept = {COMPOSITE[name] for name in self.keep}
-        ctx.apply([p for p in PATTERNS if p.root not in kept], module)
+        for func in module.functions.values():
+            before = Counter(op.name for op in func.block.ops)
+            ctx.apply([p for p in PATTERNS if p.root not in kept], func)
+            expanded = before - Counter(op.name for op in func.block.ops)
+            if expanded:
+                ctx.remark("passed", func, f"@{func.sym_name}: expanded "
+                           + ", ".join(f"{n} {name}" for name, n in sorted(expanded.items())))
+        for op in module.walk():
+            if isinstance(op, ops.Reduce) and op.kind == "prod":
+                ctx.remark("missed", op, "a product over an axis of symbolic extent stays",
+                           "halving needs a number of elements, and SQL has no portable aggregate of it")
         if "attention" not in self.keep:
             for op in module.walk():
                 if isinstance(op, ops.Attention):

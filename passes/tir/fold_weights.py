@@ -5,9 +5,6 @@ The identity is distributivity, once for each side of a contraction over k:
 * ``Σ_k (x_k · g_k) · W_nk = Σ_k x_k · (g_k · W_nk)``: the weight of a norm moves into the matrix that reads the norm;
 * ``c · f(Σ_k x_k · W_nk) = f(Σ_k x_k · (c · W_nk))`` for a linear ``f``: the scale of attention moves through views
   and rotary embedding into the matrix of the queries.
-
-Folding the scale of attention into its query matrix is common practice of inference engines; folding the weights of
-norms into the matrices behind them is described by Ashkboos et al., *SliceGPT* (2024), section 3.1.
 """
 
 from __future__ import annotations
@@ -34,6 +31,16 @@ class FoldWeights(Pass):
     """Multiplies a weight once, when it is loaded, by what every step would multiply its operand or result with.
 
     A weight that somebody else reads too (a tied embedding) is left alone: it would be stored twice.
+
+    Notes
+    -----
+    In relations: ``γ_{n; Σ x·g·w}(X ⋈ G ⋈ W) = γ_{n; Σ x·v}(X ⋈ V)`` for ``V = π_{n, k, g·w → v}(G ⋈ W)``, which
+    ``@load`` stores once: a step has one join less.
+
+    References
+    ----------
+    Weights of norms in the matrices behind them: Ashkboos et al., "SliceGPT", ICLR 2024. The scale of attention in the
+    query matrix: common practice of inference engines.
     """
 
     name = "fold-weights"

@@ -9,7 +9,7 @@ import networkx as nx
 
 from irsql.dialects.tir import ops
 from irsql.ir import affine, cleanup
-from irsql.ir.core import Block, Module
+from irsql.ir.core import Block, Func, Module
 from irsql.ir.passes import Pass, PassContext
 from irsql.passes.tir._maps import is_cheap, is_view, producer, rebuild, tree_size
 
@@ -21,6 +21,16 @@ class FuseElementwise(Pass):
     A producer moves into its consumer when it has no other user, or is cheap and has one input at most, and when the
     consumer does not read one element of an expensive producer from many places (a broadcast). What remains a map of
     its own is remarked upon.
+
+    Notes
+    -----
+    ``map_g(map_f(X)) = map_{g∘f}(X)``, in relations ``π_g(π_f(R) ⋈ S) = π_{g∘f}(R ⋈ S)``. Operator fusion: the
+    maps of a function are a graph, whose edges are taken in topological order.
+
+    References
+    ----------
+    Chen et al., "TVM: an automated end-to-end optimizing compiler for deep learning", OSDI 2018 (operator fusion);
+    MLIR, ``-linalg-fuse-elementwise-ops``.
     """
 
     name = "fuse-elementwise"
@@ -41,6 +51,7 @@ class FuseElementwise(Pass):
 
     def _fuse(self, block: Block, ctx: PassContext) -> None:
         graph = producer_graph(block)
+        fusions = 0
         current = {node: node for node in graph.nodes}  # an op of the graph and what has become of it
         for node in list(nx.topological_sort(graph)):
             for source in list(graph.predecessors(node)):
@@ -55,6 +66,10 @@ class FuseElementwise(Pass):
                 op.replace_with(fused.result)
                 current[node] = fused
                 ctx.statistic("fused")
+                fusions += 1
+        func = block.parent_op
+        if fusions and isinstance(func, Func):
+            ctx.remark("passed", func, f"@{func.sym_name}: {fusions} of {len(graph)} maps moved into their readers")
 
     def obstacle(self, inner: ops.Map, op: ops.Map) -> str:
         """Why ``inner`` cannot be computed inside ``op``; empty when it can."""

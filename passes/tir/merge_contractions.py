@@ -9,7 +9,7 @@ from irsql.dialects.tir.build import Tensors
 from irsql.ir import affine, dims
 from irsql.ir.affine import AffineMap, DimExpr
 from irsql.ir.attributes import TensorType
-from irsql.ir.core import Block, Builder, Module, Op, OpResult, Value
+from irsql.ir.core import Block, Builder, Func, Module, Op, OpResult, Value
 from irsql.ir.dims import Dim
 from irsql.ir.passes import Pass, PassContext
 from irsql.passes.tir._maps import known_ops, producer
@@ -24,6 +24,16 @@ class MergeContractions(Pass):
     Contractions of the same left side under the same maps, whose right sides depend on parameters only and differ in
     the extent of one axis, become one contraction with the weights side by side; its slices are views, which their
     consumers absorb. The concatenation itself belongs to ``@load`` (``split-load``).
+
+    Notes
+    -----
+    ``X · [A | B] = [X · A | X · B]``. In relations, where A and B differ in the values of a key that is kept:
+    ``γ(X ⋈ A) ∪ γ(X ⋈ B) = γ(X ⋈ (A ∪ B))``. So Q, K and V are one relation, and so are gate and up.
+
+    References
+    ----------
+    Table fusion of TranSQL+ (arXiv 2502.02818). On tensors: Jia et al., "TASO", SOSP 2019 (matrix products of one
+    operand are merged by concatenating their weights).
     """
 
     name = "merge-contractions"
@@ -37,11 +47,26 @@ class MergeContractions(Pass):
             for op in func.block.ops:
                 if isinstance(op, ops.Contract) and producer(op.rhs) in known and (key := merge_key(op)):
                     groups.setdefault(key, []).append(op)
+            _report_others(func, known, groups, ctx)
             for siblings in groups.values():
                 if len(siblings) > 1:
                     _merge(func.block, siblings)
                     ctx.remark("passed", siblings[0], f"merged {len(siblings)} contractions of one operand")
                     ctx.statistic("merged", len(siblings))
+
+
+def _report_others(func: Func, known: set[Op], groups: dict[Key, list[ops.Contract]], ctx: PassContext) -> None:
+    """Remark on contractions of one value with weights that are not all alike."""
+    by_operand: dict[Value, list[ops.Contract]] = {}
+    for op in func.block.ops:
+        if isinstance(op, ops.Contract) and producer(op.rhs) in known:
+            by_operand.setdefault(op.lhs, []).append(op)
+    for found in by_operand.values():
+        if len(found) > 1 and not any(len(siblings) == len(found) and found[0] in siblings
+                                      for siblings in groups.values()):
+            ctx.remark("missed", found[0], f"{len(found)} contractions of one operand are not all merged",
+                       "their index maps, or the other axes or types of their weights, differ, or a weight's first "
+                       "axis is not an axis of the result")
 
 
 def _output_dim(op: ops.Contract) -> int | None:

@@ -70,9 +70,18 @@ class Access:
 
 @attrs.frozen
 class Shrink(Pass):
-    """Replace a module by a twin with small axes; see the module docstring.
+    """Replace a module by a twin with small axes.
 
     The twin has at most ``max_elements`` parameter elements where the structure allows it, else as few as were found.
+
+    Notes
+    -----
+    Not an identity but a relation between two programs: with ``n' = n / s(n)`` for every extent, an index map that
+    covers an axis, ``{m(i) : i < n} = [0, e)`` from its first to its last element, covers the smaller one.
+
+    References
+    ----------
+    The small scope hypothesis: most errors show on small instances (D. Jackson, *Software Abstractions*, 2006).
     """
 
     name = "shrink"

@@ -25,6 +25,16 @@ class SplitLoad(Pass):
     few elements and functions of the coordinates. Equal expressions, within a function or across functions, share one
     stored tensor: ``@prefill`` and ``@decode``, a tied embedding and head. A stored parameter keeps its name; what is
     computed from parameters is named after the first of them.
+
+    Notes
+    -----
+    ``Q(X, f(W)) = Q(X, V)`` with ``V = f(W)`` kept: ``V`` is a materialised view over the checkpoint, which never
+    changes. Sub-expressions without an input are hoisted out of every step this way.
+
+    References
+    ----------
+    Loop-invariant code motion (MLIR, ``-loop-invariant-code-motion``), the loop being that of the tokens; binding-time
+    analysis of partial evaluation (Jones, Gomard and Sestoft, 1993); materialised views (Gupta and Mumick, 1999).
     """
 
     name = "split-load"
@@ -35,6 +45,7 @@ class SplitLoad(Pass):
         funcs = [f for name, f in module.functions.items() if name != LOAD]
         frontier = [op for func in funcs for op in _frontier(func)]
         if not frontier:
+            ctx.remark("missed", None, "nothing is stored", "no operation depends on parameters and constants alone")
             return
         load = _load_function(module)
         stores: list[tuple[ops.Store, Op]] = []
@@ -47,7 +58,9 @@ class SplitLoad(Pass):
         _name_and_replace(load, stores)
         for func in funcs:
             cleanup.erase_dead(func.block)
-        ctx.statistic("stored", sum(isinstance(op, ops.Store) for op in load.block.ops))
+        stored = sum(isinstance(op, ops.Store) for op in load.block.ops)
+        ctx.statistic("stored", stored)
+        ctx.remark("passed", load, f"@{LOAD} stores {stored} tensors, which are read in {len(frontier)} places")
 
 
 def _frontier(func: Func) -> list[Op]:

@@ -15,6 +15,7 @@ from irsql.tools.docs import dataflow, generate, picture
 from irsql.tools.irsql_opt import list_passes
 
 ROOT = Path(__file__).parents[2]
+OWN = [n for n in pass_registry.names() if pass_registry.load(n).__module__.startswith("irsql.passes.")]
 
 
 def test_the_committed_picture_is_what_its_script_draws() -> None:
@@ -41,9 +42,8 @@ def test_every_operation_and_pass_has_its_place() -> None:
             if name.startswith(dialect + "."):
                 assert f"### {name}\n" in page
                 assert op.__doc__
-    own = [n for n in pass_registry.names() if pass_registry.load(n).__module__.startswith("irsql.")]
-    assert len(own) > 10
-    for name in own:
+    assert len(OWN) > 10
+    for name in OWN:
         page = pages[f"passes/{name}.md"]
         assert re.search(r"Source: `(passes/.*\.py)`", page)
         for option in pass_registry.load(name).options():
@@ -66,6 +66,16 @@ def test_every_pass_and_every_option_is_documented(capsys: pytest.CaptureFixture
             assert text, f"option {option.name} of {name} has no string under its field"
             assert text in listed[name]
             assert generate.markdown(text).replace("|", "\\|") in pages[f"passes/{name}.md"]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_pass_names_its_identity_and_its_source(name: str) -> None:
+    """The sections Notes and References of its docstring, with a formula in the first."""
+    page = generate.pass_page(pass_registry.load(name))
+    found = re.search(r"^## Identity\n\n(.+?)\n\n## References\n\n(.+?)(?=\n\n## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"{name}: its docstring needs the sections Notes and References"
+    assert re.search(r"`[^`]+`", found[1]), f"{name}: Notes of its docstring has no formula"
+    assert len(found[2].strip()) > 10
 
 
 def test_every_command_and_its_flags_have_their_place() -> None:
@@ -92,6 +102,13 @@ def test_markdown_of_a_numpy_docstring() -> None:
         What they are.
     """
     assert generate.markdown(doc) == "Does `thing` with `x | y`.\n\n**Attributes**\n\n- `one, two`:\n  What they are."
+    doc = """Does it.
+
+    Notes
+    -----
+    ``f(x) = x``
+    """
+    assert generate.markdown(doc) == "Does it.\n\n**Notes**\n\n`f(x) = x`"
 
 
 def test_the_first_look_is_what_the_compiler_makes() -> None:

@@ -19,6 +19,8 @@ from filecheck.matcher import Matcher
 from filecheck.options import parse_argv_options
 from filecheck.parser import Parser
 
+from irsql.ir import pass_registry
+from irsql.ir.pipeline import parse_pipeline
 from irsql.tools import irsql_opt
 
 ROOT = Path(__file__).parent
@@ -74,6 +76,25 @@ def test_file(path: Path, tmp_path: Path) -> None:
             check(arguments, output)
         elif re.search(r"^\s*//\s*CHECK", text, re.MULTILINE):
             check([str(path)], output)
+
+
+def passes_run(path: Path) -> set[str]:
+    """The passes that the RUN lines of a file name and whose output it checks."""
+    found: set[str] = set()
+    for line in run_lines(path.read_text(encoding="utf-8")):
+        words = shlex.split(line)
+        flags = [w.removeprefix("--pass-pipeline=") for w in words if w.startswith("--pass-pipeline=")]
+        flags += [words[i + 1] for i, w in enumerate(words[:-1]) if w in ("-p", "--pass-pipeline")]
+        if words[0] == "irsql-opt" and "filecheck" in words:
+            found |= {p.name for text in flags for p in parse_pipeline(text)}
+    return found
+
+
+@pytest.mark.parametrize("name", [n for n in pass_registry.names()
+                                  if pass_registry.load(n).__module__.startswith("irsql.passes.")])
+def test_every_pass_has_a_file_of_its_own_name_that_runs_it(name: str) -> None:
+    files = [p for p in FILES if p.stem.startswith(name.replace("-", "_"))]
+    assert any(name in passes_run(p) for p in files), f"of {[p.name for p in files]}, none runs {name}"
 
 
 def test_the_harness_itself_can_fail(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ DIALECTS = ("tir", "rel", "expr", "sql")
 _ROLE = re.compile(r":(?:class|func|meth|mod|data|attr):`~?(?:[\w.]*\.)?([\w ]+)`")
 _CODE = re.compile(r"``([^`]+)``")
 _SECTION = re.compile(r"^(\w[\w ,]*)\n-{3,}$", re.MULTILINE)
+_TEXT_SECTIONS = ("**Notes**", "**References**")
+"""Sections of running text; the others list names."""
 
 
 def pages() -> dict[str, str]:
@@ -52,7 +54,8 @@ def markdown(docstring: str | None) -> str:
     lines: list[str] = []
     in_section = False
     for line in text.splitlines():
-        in_section |= bool(re.fullmatch(r"\*\*[\w ,]+\*\*", line))
+        if re.fullmatch(r"\*\*[\w ,]+\*\*", line):
+            in_section = line not in _TEXT_SECTIONS
         if in_section and line and not line.startswith((" ", "**")):
             line = f"- `{line}`:"
         lines.append(re.sub(r"::$", ":", line) if not in_section else line.replace("    ", "  ", 1))
@@ -122,15 +125,25 @@ def _attribute_table(op: type[Op]) -> str:
 
 
 def pass_page(cls: type[Pass]) -> str:
-    """The page of a pass: summary, stages, docstring, options."""
+    """The page of a pass: summary, stages, what its class and its file say, the identity it uses, sources, options."""
+    text, notes, identity = markdown(cls.__doc__).partition("**Notes**")
+    identity = identity.replace("**References**", "## References").strip()
     parts = [f"# {cls.name}", f"{_sentence(cls.summary)}", f"Stage: {_stages(cls)}. Source: `{_source(cls)}`.",
-             markdown(cls.__doc__)]
+             text.strip(), _beyond_summary(cls), "## Identity" if notes else "", identity]
     if cls.options():
         docs = option_docs(cls)
         rows = [" | ".join(["", f"`{o.name}`", f"`{_cell(o.type_text)}`", _cell(o.default_text),
                             _cell(markdown(docs.get(o.name, ""))), ""]).strip() for o in cls.options()]
-        parts.append("\n".join(["| option | type | default | |", "|---|---|---|---|", *rows]))
+        parts += ["## Options", "\n".join(["| option | type | default | |", "|---|---|---|---|", *rows])]
     return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def _beyond_summary(cls: type[Pass]) -> str:
+    """What the file of a pass says after its first paragraph, if the file is that of the pass and of nothing else."""
+    module = sys.modules[cls.__module__]
+    if cls.__module__.rpartition(".")[2] != cls.name.replace("-", "_"):
+        return ""
+    return markdown(module.__doc__).partition("\n\n")[2]
 
 
 def _cell(text: str) -> str:

@@ -1,6 +1,10 @@
 // The sum of eight products becomes two lane products; no aggregate is left.
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='apply-layout' | filecheck %s
+// RUN: irsql-opt %s --pass-pipeline=apply-layout --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=REMARK
 
+// REMARK: remark: apply-layout: passed: @forward: contractions rewritten: 2 dot
+// A sum that is no sum of products of a join cannot be tiled, whatever its attribute says.
+// REMARK: remark: apply-layout: missed: the tiled aggregate is no contraction any more [rel.aggregate]
 // CHECK: sym_name = "forward"
 // CHECK: %[[X:.*]] = "rel.pack"(%x)
 // CHECK: %[[W:.*]] = "rel.pack"
@@ -63,4 +67,12 @@
     }) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>, #rel.key<"r2", 7>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>
     "func.return"(%7) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>) -> ()
   }) {irsql.dims = {B = [0, 9]}, irsql.args = [#irsql.arg<"input", "normal", 0, 0, "">, #irsql.arg<"input", "range", 0, 7, "">], irsql.results = ["out0"]} : () -> ()
+  "func.func"() <{sym_name = "total", function_type = (!rel.rel<[#rel.key<"i", 3>, #rel.key<"j", 8>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"i", 3>], [#rel.val<"v", f32>], false, unit>}> ({
+  ^bb0(%x: !rel.rel<[#rel.key<"i", 3>, #rel.key<"j", 8>], [#rel.val<"v", f32>], false, unit>):
+    %0 = "rel.aggregate"(%x) <{kinds = ["sum"], tile = #rel.tile<"dot", 4, 2, 1, "list">}> ({
+      %1 = "expr.col"() <{column = "v", input = 0 : i64}> : () -> f32
+      "expr.yield"(%1) : (f32) -> ()
+    }) : (!rel.rel<[#rel.key<"i", 3>, #rel.key<"j", 8>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"i", 3>], [#rel.val<"v", f32>], false, unit>
+    "func.return"(%0) : (!rel.rel<[#rel.key<"i", 3>], [#rel.val<"v", f32>], false, unit>) -> ()
+  }) : () -> ()
 }) {irsql.attrs = {stage = "rel", target = #irsql.target<"lanes", "1", "duckdb", [#irsql.capability<"dot", "list", "native", "", "">, #irsql.capability<"map", "list", "native", "", "">, #irsql.capability<"add", "list", "native", "", "">, #irsql.capability<"mul", "list", "native", "", "">, #irsql.capability<"scale", "list", "native", "", "">, #irsql.capability<"sum", "list", "native", "", "">, #irsql.capability<"slice", "list", "native", "", "">, #irsql.capability<"concat", "list", "native", "", "">, #irsql.capability<"pack", "list", "native", "", "">, #irsql.capability<"unpack", "list", "native", "", "">, #irsql.capability<"cast", "list", "native", "", "">], {neg = "NEG", abs = "ABS", exp = "EXP", log = "LOG", sqrt = "SQRT", rsqrt = "RSQRT", sin = "SIN", cos = "COS", tanh = "TANH", erf = "ERF", floor = "FLOOR", ceil = "CEIL", trunc = "TRUNC", round = "ROUND", sign = "SIGN", not = "NOT", isnan = "ISNAN", pow = "POW"}, #irsql.limits<1000, 60, 50, 256, 63, 900000, 500, 100>, #irsql.costs<"", "", {}, 0.1, 50.0, 100.0, 0.2, 1.0, 30.0, 30.0, 0.0, 0.0>, #irsql.layout_defaults<["list"], 1, 1>, #irsql.value_contract<true, true, false, false, false, true, true, true, "truncates", "dividend", "ieee", true, true>, {}>}} : () -> ()

@@ -1,6 +1,8 @@
 // A product of two tensors is a join on the contracted dim, a projection and a sum.
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='convert-tir-to-rel' | filecheck %s
+// RUN: irsql-opt %s --pass-pipeline=convert-tir-to-rel --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=REMARK
 
+// REMARK: remark: convert-tir-to-rel: passed: @forward: {{[0-9]+}} tensor operations became {{[0-9]+}} relational ones
 // CHECK: sym_name = "forward"
 // CHECK: %[[W:[0-9]+]] = "rel.stored"() <{store = "w"}>
 // CHECK: "rel.join"(%x, %[[W]]) ({

@@ -1,6 +1,14 @@
 // An engine whose dot is lowered to columns gets the wide form.
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='legalise' | filecheck %s
+// RUN: irsql-opt %s --pass-pipeline=legalise --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=REMARK
 
+// An engine without such lanes cannot run it, and all that it cannot run is said at once.
+// RUN: not irsql-opt %s --target=sqlite --pass-pipeline=legalise 2>&1 | filecheck %s --check-prefix=REFUSED
+
+// REMARK: remark: legalise: passed: lanes of list become columns
+// REFUSED: error: pass legalise failed: sqlite {{.*}} cannot run 6 of the program's ops
+// REFUSED: rel.pack at {{.*}}: pack on list is unsupported
+// REFUSED: rel.project at {{.*}}: dot on list is unsupported
 // CHECK: sym_name = "forward"
 // CHECK: "rel.pack"(%x){{.*}}#rel.val<"v_7", f32>]
 // CHECK-NOT: !rel.lane

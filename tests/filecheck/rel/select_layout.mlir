@@ -1,6 +1,9 @@
 // Both products get tiles: two columns of lanes of four, the second padded from seven.
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='select-layout{lane=4}' | filecheck %s
 
+// RUN: irsql-opt %s --pass-pipeline='select-layout{lane=4}' --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=REMARK
+// RUN: irsql-opt %s --pass-pipeline='select-layout{min-extent=8}' --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=SHORT
+
 // Without lanes an axis that has not enough columns is cut into rows: four of two, and three of three for seven.
 // RUN: irsql-opt %s --no-locations --pass-pipeline='select-layout{form=wide wide-columns=3}' | filecheck %s --check-prefix=CHUNKS
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='select-layout{form=wide wide-columns=3},apply-layout' | filecheck %s --check-prefix=APPLIED
@@ -9,6 +12,11 @@
 // for the same target keeps 32 bits.
 // RUN: irsql-opt %s --no-locations --target pgvector --verify-semantics --pass-pipeline='select-layout{carrier=halfvec},apply-layout,tile-storage' | filecheck %s --check-prefix=HALF
 // RUN: irsql-opt %s --no-locations --target pgvector --pass-pipeline='select-layout' | filecheck %s --check-prefix=SINGLE
+
+// REMARK-COUNT-2: remark: select-layout: passed: dot: 1 x 2 x 4, {{.*}} ms predicted, best of 1 layouts
+// SHORT: remark: select-layout: passed: dot
+// SHORT: remark: select-layout: missed: contraction stays on scalar rows
+// SHORT-NEXT: reason: no static axis of at least min-extent
 
 // HALF: "rel.store"{{.*}}!rel.lane<f32, 8, "halfvec">
 // HALF: "expr.dot"{{.*}}!rel.lane<f32, 8, "halfvec">

@@ -1,6 +1,10 @@
 // A lookup reads whole tiles and unpacks those alone.
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='sink-unpack' | filecheck %s
+// RUN: irsql-opt %s --pass-pipeline=sink-unpack --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=REMARK
 
+// REMARK: remark: sink-unpack: passed: an unpack moved below a lookup [rel.project]
+// No lookup: all rows are wanted one by one.
+// REMARK: remark: sink-unpack: missed: all of w is unpacked [rel.unpack]
 // CHECK: sym_name = "forward"
 // CHECK: %[[W:.*]] = "rel.stored"() <{store = "w"}>
 // CHECK-NOT: "rel.unpack"
@@ -75,4 +79,9 @@
     }) : (!rel.rel<[#rel.key<"b_0", #irsql.dim<"B">>, #rel.key<"i0_1", 5>], [#rel.val<"v0_0", !rel.lane<f32, 4, "list">>, #rel.val<"v0_1", !rel.lane<f32, 4, "list">>, #rel.val<"v1_0", !rel.lane<f32, 4, "list">>, #rel.val<"v1_1", !rel.lane<f32, 4, "list">>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>
     "func.return"(%7) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>) -> ()
   }) {irsql.dims = {B = [0, 9]}, irsql.args = [#irsql.arg<"input", "normal", 0, 0, "">, #irsql.arg<"input", "range", 0, 7, "">], irsql.results = ["out0"]} : () -> ()
+  "func.func"() <{sym_name = "all", function_type = () -> !rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>}> ({
+    %packed = "rel.stored"() <{store = "w"}> : () -> !rel.rel<[#rel.key<"i0", 7>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[7, 8], ["i0", "i1"], [#rel.part<0, "row", 7, 1, "i0">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>
+    %0 = "rel.unpack"(%packed) : (!rel.rel<[#rel.key<"i0", 7>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[7, 8], ["i0", "i1"], [#rel.part<0, "row", 7, 1, "i0">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>) -> !rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>
+    "func.return"(%0) : (!rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>) -> ()
+  }) : () -> ()
 }) {irsql.attrs = {stage = "tiled", target = #irsql.target<"lanes", "1", "duckdb", [#irsql.capability<"dot", "list", "native", "", "">, #irsql.capability<"map", "list", "native", "", "">, #irsql.capability<"add", "list", "native", "", "">, #irsql.capability<"mul", "list", "native", "", "">, #irsql.capability<"scale", "list", "native", "", "">, #irsql.capability<"sum", "list", "native", "", "">, #irsql.capability<"slice", "list", "native", "", "">, #irsql.capability<"concat", "list", "native", "", "">, #irsql.capability<"pack", "list", "native", "", "">, #irsql.capability<"unpack", "list", "native", "", "">, #irsql.capability<"cast", "list", "native", "", "">], {neg = "NEG", abs = "ABS", exp = "EXP", log = "LOG", sqrt = "SQRT", rsqrt = "RSQRT", sin = "SIN", cos = "COS", tanh = "TANH", erf = "ERF", floor = "FLOOR", ceil = "CEIL", trunc = "TRUNC", round = "ROUND", sign = "SIGN", not = "NOT", isnan = "ISNAN", pow = "POW"}, #irsql.limits<1000, 60, 50, 256, 63, 900000, 500, 100>, #irsql.costs<"", "", {}, 0.1, 50.0, 100.0, 0.2, 1.0, 30.0, 30.0, 0.0, 0.0>, #irsql.layout_defaults<["list"], 1, 1>, #irsql.value_contract<true, true, false, false, false, true, true, true, "truncates", "dividend", "ieee", true, true>, {}>}} : () -> ()

@@ -1,6 +1,10 @@
 // Weights are packed once, in @load.
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='tile-storage' | filecheck %s
+// RUN: irsql-opt %s --pass-pipeline=tile-storage --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=REMARK
 
+// REMARK: remark: tile-storage: passed: w is stored pivoted
+// REMARK-NEXT: remark: tile-storage: missed: 1 of 3 readers of w unpack it
+// REMARK-NEXT: reason: they want another layout, and a relation is stored in one
 // CHECK: sym_name = "load"
 // CHECK: %[[P:.*]] = "rel.pack"
 // CHECK: "rel.store"(%[[P]]) <{store = "w"}>
@@ -8,6 +12,12 @@
 // CHECK: %[[W:.*]] = "rel.stored"() <{store = "w"}> : {{.*}}"v_1", !rel.lane<f32, 4, "list">
 // CHECK: %[[X:.*]] = "rel.pack"(%x)
 // CHECK: "rel.join"(%[[X]], %[[W]])
+// One layout for all: the reader that wants another unpacks and packs.
+// CHECK: sym_name = "others"
+// CHECK: %[[V:.*]] = "rel.stored"() <{store = "w"}> : {{.*}}"v_1", !rel.lane<f32, 4, "list">
+// CHECK: %[[U:.*]] = "rel.unpack"(%[[V]])
+// CHECK: %[[P:.*]] = "rel.pack"(%[[U]])
+// CHECK: "func.return"(%[[V]], %[[P]])
 
 "builtin.module"() ({
   "func.func"() <{sym_name = "load", function_type = () -> ()}> ({
@@ -57,4 +67,10 @@
     }) : (!rel.rel<[#rel.key<"b_0", #irsql.dim<"B">>, #rel.key<"i0_1", 5>], [#rel.val<"v0_0", !rel.lane<f32, 4, "list">>, #rel.val<"v0_1", !rel.lane<f32, 4, "list">>, #rel.val<"v1_0", !rel.lane<f32, 4, "list">>, #rel.val<"v1_1", !rel.lane<f32, 4, "list">>], false, unit>) -> !rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>
     "func.return"(%5) : (!rel.rel<[#rel.key<"b", #irsql.dim<"B">>, #rel.key<"i1", 5>], [#rel.val<"v", f32>], false, unit>) -> ()
   }) {irsql.dims = {B = [0, 9]}, irsql.args = [#irsql.arg<"input", "normal", 0, 0, "">, #irsql.arg<"input", "range", 0, 7, "">], irsql.results = ["out0"]} : () -> ()
+  "func.func"() <{sym_name = "others", function_type = () -> (!rel.rel<[#rel.key<"i0", 7>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[7, 8], ["i0", "i1"], [#rel.part<0, "row", 7, 1, "i0">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>, !rel.rel<[#rel.key<"i0", 7>], [#rel.val<"v", !rel.lane<f32, 8, "list">>], false, #rel.layout<[7, 8], ["i0", "i1"], [#rel.part<0, "row", 7, 1, "i0">, #rel.part<1, "lane", 8, 1, "">], "list">>)}> ({
+    %0 = "rel.stored"() <{store = "w"}> : () -> !rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>
+    %1 = "rel.pack"(%0) : (!rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"i0", 7>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[7, 8], ["i0", "i1"], [#rel.part<0, "row", 7, 1, "i0">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>
+    %2 = "rel.pack"(%0) : (!rel.rel<[#rel.key<"i0", 7>, #rel.key<"i1", 8>], [#rel.val<"v", f32>], false, unit>) -> !rel.rel<[#rel.key<"i0", 7>], [#rel.val<"v", !rel.lane<f32, 8, "list">>], false, #rel.layout<[7, 8], ["i0", "i1"], [#rel.part<0, "row", 7, 1, "i0">, #rel.part<1, "lane", 8, 1, "">], "list">>
+    "func.return"(%1, %2) : (!rel.rel<[#rel.key<"i0", 7>], [#rel.val<"v_0", !rel.lane<f32, 4, "list">>, #rel.val<"v_1", !rel.lane<f32, 4, "list">>], false, #rel.layout<[7, 8], ["i0", "i1"], [#rel.part<0, "row", 7, 1, "i0">, #rel.part<1, "column", 2, 4, "">, #rel.part<1, "lane", 4, 1, "">], "list">>, !rel.rel<[#rel.key<"i0", 7>], [#rel.val<"v", !rel.lane<f32, 8, "list">>], false, #rel.layout<[7, 8], ["i0", "i1"], [#rel.part<0, "row", 7, 1, "i0">, #rel.part<1, "lane", 8, 1, "">], "list">>) -> ()
+  }) : () -> ()
 }) {irsql.attrs = {stage = "tiled", target = #irsql.target<"lanes", "1", "duckdb", [#irsql.capability<"dot", "list", "native", "", "">, #irsql.capability<"map", "list", "native", "", "">, #irsql.capability<"add", "list", "native", "", "">, #irsql.capability<"mul", "list", "native", "", "">, #irsql.capability<"scale", "list", "native", "", "">, #irsql.capability<"sum", "list", "native", "", "">, #irsql.capability<"slice", "list", "native", "", "">, #irsql.capability<"concat", "list", "native", "", "">, #irsql.capability<"pack", "list", "native", "", "">, #irsql.capability<"unpack", "list", "native", "", "">, #irsql.capability<"cast", "list", "native", "", "">], {neg = "NEG", abs = "ABS", exp = "EXP", log = "LOG", sqrt = "SQRT", rsqrt = "RSQRT", sin = "SIN", cos = "COS", tanh = "TANH", erf = "ERF", floor = "FLOOR", ceil = "CEIL", trunc = "TRUNC", round = "ROUND", sign = "SIGN", not = "NOT", isnan = "ISNAN", pow = "POW"}, #irsql.limits<1000, 60, 50, 256, 63, 900000, 500, 100>, #irsql.costs<"", "", {}, 0.1, 50.0, 100.0, 0.2, 1.0, 30.0, 30.0, 0.0, 0.0>, #irsql.layout_defaults<["list"], 1, 1>, #irsql.value_contract<true, true, false, false, false, true, true, true, "truncates", "dividend", "ieee", true, true>, {}>}} : () -> ()

@@ -1,6 +1,8 @@
 // One select a relational op; packing groups rows, @load leaves it to the loader.
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='convert-rel-to-sql' | filecheck %s
+// RUN: irsql-opt %s --pass-pipeline=convert-rel-to-sql --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=REMARK
 
+// REMARK: remark: convert-rel-to-sql: passed: @forward: {{[0-9]+}} selects of {{[0-9]+}} operations
 // CHECK: sym_name = "load"
 // CHECK: "sql.pack"
 // CHECK: sym_name = "forward"

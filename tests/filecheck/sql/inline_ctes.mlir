@@ -1,6 +1,11 @@
 // Join and projection become one select.
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='inline-ctes' | filecheck %s
+// RUN: irsql-opt %s --pass-pipeline=inline-ctes --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=REMARK
+// RUN: irsql-opt %s --verify-semantics --pass-pipeline='inline-ctes{max-inputs=1}' --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=FEW
 
+// REMARK: remark: inline-ctes: passed: @forward: {{[0-9]+}} of {{[0-9]+}} selects merged into their readers
+// FEW: remark: inline-ctes: missed: {{.*}} stays apart from its reader
+// FEW-NEXT: reason: one FROM would have 2 tables, more than max-inputs=1
 // CHECK: sym_name = "forward"
 // CHECK: %[[X:.*]] = "sql.select"(%x) <{grouped = true
 // CHECK: %[[Y:.*]] = "sql.select"(%[[X]], %packed) <{grouped = false

@@ -1,5 +1,7 @@
 // The sum of two parameters is computed once, when loading; a parameter alone is stored under its own name.
-// RUN: irsql-opt %s --pass-pipeline=split-load,dce | filecheck %s
+// RUN: irsql-opt %s --verify-semantics --pass-pipeline=split-load,dce | filecheck %s
+// Done twice, nothing is left to move.
+// RUN: irsql-opt %s --pass-pipeline=split-load,dce,split-load --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=REMARK
 
 // CHECK: sym_name = "load"
 // CHECK: "tir.map"
@@ -10,6 +12,9 @@
 // CHECK-DAG: "tir.stored"() <{store = "b"}>
 // CHECK-DAG: "tir.stored"() <{store = "a.map"}>
 // CHECK: "tir.map"(%x
+// REMARK: remark: split-load: passed: @load stores 2 tensors, which are read in 2 places
+// REMARK: remark: split-load: missed: nothing is stored
+// REMARK-NEXT: reason: no operation depends on parameters and constants alone
 "builtin.module"() <{irsql.attrs = {stage = "tir"}}> ({
   "func.func"() <{sym_name = "forward", function_type = (tensor<6xf32>) -> tensor<6xf32>}> ({
   ^bb0(%x: tensor<6xf32>):

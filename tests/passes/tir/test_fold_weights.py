@@ -148,7 +148,8 @@ def rotated(t, q, product):
 def test_the_scale_of_attention_moves_into_the_matrix_of_the_queries(turn):
     module = attention(turn)
     remarks = run(module, "canonicalise", "fold-weights", "canonicalise")
-    assert remarks[-1].message == "the scale 0.375 of attention moved into the weight of the queries"
+    (remark,) = [r for r in remarks if r.pass_name == "fold-weights"]
+    assert remark.message == "the scale 0.375 of attention moved into the weight of the queries"
     (op,) = [o for o in module.functions["prefill"].block.ops if isinstance(o, ops.Attention)]
     assert op.scale == 1.0
 
