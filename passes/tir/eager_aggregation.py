@@ -15,7 +15,8 @@ from irsql.ir.core import Block, Builder, Module, Value
 from irsql.ir.dims import Dim
 from irsql.ir.passes import Pass, PassContext
 from irsql.passes.tir._factors import arguments, copy_into, quotient
-from irsql.passes.tir._maps import producer
+from irsql.passes.tir._maps import producer, symbol_ranges
+from irsql.passes.tir._signs import POSITIVE, Ranges, never_empty, sign_in
 
 SIDES = (0, 1)
 
@@ -28,7 +29,8 @@ class EagerAggregation(Pass):
     -----
     ``Σ_k (a_ik · s_i) · b_kj = s_i · Σ_k a_ik · b_kj``. In relations:
     ``γ_{i,j; Σ a·s·b}(A ⋈ S ⋈ B) = S ⋈ γ_{i,j; Σ a·b}(A ⋈ B)`` where the grouping columns determine the row of S; the
-    join with S reads sums instead of terms.
+    join with S reads sums instead of terms. What comes out is known to be positive, so that nothing is divided by zero,
+    and the sum to have a term: 0 / 0 is not the sum of nothing.
 
     References
     ----------
@@ -45,10 +47,10 @@ class EagerAggregation(Pass):
             for op in list(func.block.ops):
                 if isinstance(op, ops.Contract):
                     for side in SIDES:
-                        _move(op, side, ctx)
+                        _move(op, side, symbol_ranges(func), ctx)
 
 
-def _move(op: ops.Contract, side: int, ctx: PassContext) -> None:
+def _move(op: ops.Contract, side: int, ranges: Ranges, ctx: PassContext) -> None:
     """Move the factors of one operand that do not depend on a summed loop."""
     source = producer(op.operands[side])
     if not isinstance(source, ops.Map) or len(source.result.uses) > 1 or not ops.tensor(source.result).dtype.is_float:
@@ -57,14 +59,26 @@ def _move(op: ops.Contract, side: int, ctx: PassContext) -> None:
     found = {v for v in (*above, *below) if _is_constant_in_sum(op, side, source, v)}
     if not found or found.issuperset(above):
         return  # nothing to move, or nothing would stay
-    if not _pays(op, side):
-        ctx.remark("missed", op, "a factor stays with the terms of a sum",
-                   "the sum has fewer terms than the axis that its result would be multiplied along")
+    reason = _obstacle(op, side, source, found, ranges)
+    if reason:
+        ctx.remark("missed", op, "a factor stays with the terms of a sum", reason)
         return
     _apply_after(op, side, source, [v for v in above if v in found], [v for v in below if v in found])
     _rebuild(source.body.block, [v for v in above if v not in found], [v for v in below if v not in found])
     ctx.remark("passed", op, f"{len(found)} factor{'s' * (len(found) > 1)} applied after the sum")
     ctx.statistic("moved", len(found))
+
+
+def _obstacle(op: ops.Contract, side: int, source: ops.Map, found: Collection[Value], ranges: Ranges) -> str:
+    """Why factors should not come out of a sum; empty when they should."""
+    kept = _kept(op)
+    if not _pays(op, side):
+        return "the sum has fewer terms than the axis that its result would be multiplied along"
+    if not never_empty([b for d, b in enumerate(op.bounds) if d not in kept], ranges):
+        return "the sum may have no term"
+    if any(sign_in(v, source, ranges) != POSITIVE for v in found):
+        return "the factor may be zero"
+    return ""
 
 
 def _is_constant_in_sum(op: ops.Contract, side: int, source: ops.Map, factor: Value) -> bool:

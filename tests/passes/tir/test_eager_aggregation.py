@@ -9,7 +9,7 @@ from irsql.ir.dims import symbol
 from tests.passes.tir.common import counts, module_of, run, tensor
 
 S, T = symbol("S"), symbol("T")
-DIMS = {"S": (0, 4), "T": (0, 9)}
+DIMS = {"S": (0, 4), "T": (1, 9)}
 SELECT = AffineMap.select
 ROWS, COLUMNS, OUT = SELECT(3, [0, 2]), SELECT(3, [1, 2]), SELECT(3, [0, 1])
 
@@ -21,8 +21,12 @@ def contract(t, x, y, maps=(ROWS, COLUMNS, OUT), out=None):
     return t.builder.insert(ops.Contract(x, y, maps=maps, bounds=(i, j, k), result_types=[out or tensor(i, j)])).result
 
 
-def weighted(kind, axis=0, last=lambda e: e.args[1]):
-    """A product of ``x`` and ``s[axis]``, multiplied or divided, contracted with ``y``."""
+def exponential(e):
+    return e.unary("exp", e.args[1])
+
+
+def weighted(kind, axis=0, last=exponential):
+    """A product of ``x`` and ``last`` of ``s[axis]``, multiplied or divided, contracted with ``y``."""
 
     def build(t, x, s, y):
         scaled = t.map(ops.tensor(x).shape, [(x, AffineMap.identity(2)), (s, SELECT(2, [axis]))],
@@ -39,8 +43,7 @@ def contraction_of(module):
 
 @pytest.mark.parametrize("kind", ["mul", "div"])
 def test_a_factor_of_the_rows_is_applied_to_the_sums(kind):
-    module = module_of([tensor(S, T), tensor(S), tensor(3, T)],
-                       weighted(kind, last=lambda e: e.unary("exp", e.args[1])), DIMS)
+    module = module_of([tensor(S, T), tensor(S), tensor(3, T)], weighted(kind), DIMS)
     remarks = run(module, "eager-aggregation", "canonicalise", "dce")
     assert [r.message for r in remarks if r.pass_name == "eager-aggregation"] == ["1 factor applied after the sum"]
     op = contraction_of(module)
@@ -59,7 +62,7 @@ def test_a_softmax_divides_after_the_sum():
                       lambda e: e.binary("div", *e.args))
         return contract(t, y, share, out=tensor(3, S))
 
-    module = module_of([tensor(S, T), tensor(3, T)], build, {"S": (0, 4), "T": (1, 9)})
+    module = module_of([tensor(S, T), tensor(3, T)], build, DIMS)
     run(module, "eager-aggregation", "canonicalise", "dce")
     weights = contraction_of(module).rhs.owner
     assert isinstance(weights, ops.Map)
@@ -69,7 +72,7 @@ def test_a_softmax_divides_after_the_sum():
 def both_sides(t, x, s, y):
     def scaled(v):
         return t.map(ops.tensor(v).shape, [(v, AffineMap.identity(2)), (s, SELECT(2, [0]))],
-                     lambda e: e.binary("mul", *e.args))
+                     lambda e: e.binary("mul", e.args[0], exponential(e)))
 
     return contract(t, scaled(x), scaled(y))
 
@@ -119,6 +122,38 @@ def test_a_factor_moves_where_the_sum_has_enough_terms(x, s, y, moves):
     module = module_of([x, s, y], weighted("mul"), DIMS)
     (remark,) = run(module, "eager-aggregation")
     assert remark.kind == ("passed" if moves else "missed")
+
+
+@pytest.mark.parametrize(("last", "moves"), [
+    (lambda e: e.args[1], False),
+    (lambda e: e.unary("abs", e.args[1]), False),
+    (lambda e: e.binary("mul", e.args[1], e.args[1]), False),
+    (lambda e: e.binary("add", e.binary("mul", e.args[1], e.args[1]), e.const(1e-5, F32)), True),
+    (lambda e: e.binary("add", e.binary("mul", e.args[1], e.args[1]), e.const(-1e-5, F32)), False),
+    (lambda e: e.unary("rsqrt", e.binary("max", e.args[1], e.const(0.5, F32))), True),
+    (lambda e: e.binary("div", e.const(2.0, F32), exponential(e)), True),
+    (lambda e: e.binary("div", e.const(2.0, F32), e.args[1]), False),
+    (lambda e: e.unary("neg", exponential(e)), False),
+])  # fmt: skip
+def test_a_factor_that_may_be_zero_stays(last, moves):
+    module = module_of([tensor(2, 5), tensor(2), tensor(3, 5)], weighted("div", last=last))
+    remarks = run(module, "eager-aggregation")
+    assert [r.reason for r in remarks] == ["" if moves else "the factor may be zero"]
+
+
+@pytest.mark.parametrize("least", [0, 1])
+def test_a_sum_that_may_be_empty_keeps_its_factors(least):
+    """Nothing divided by an empty softmax's sum is 0, and not 0 / 0."""
+
+    def build(t, x, y):
+        weights = t.map((3, T), [(x, AffineMap.identity(2))], lambda e: e.unary("exp", e.args[0]))
+        share = t.map((3, T), [(weights, AffineMap.identity(2)), (t.reduce("sum", weights, [1]), SELECT(2, [0]))],
+                      lambda e: e.binary("div", *e.args))
+        return contract(t, share, y)
+
+    module = module_of([tensor(3, T), tensor(2, T)], build, {"T": (least, 5)})
+    (remark,) = run(module, "eager-aggregation")
+    assert remark.reason == ("" if least else "the sum may have no term")
 
 
 def test_integers_stay():
