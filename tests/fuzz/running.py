@@ -31,7 +31,7 @@ LARGE_RUNS: tuple[Sizes, ...] = (RUNS[0], {"B": 5, "S": 17})
 """The runs of graphs that hold for sizes from 4 on."""
 
 
-def check_seeds(seeds: Iterable[int], target: str = "duckdb") -> None:
+def check_seeds(seeds: Iterable[int], targets: Sequence[str] = TARGETS) -> None:
     """Run the graphs of several seeds.
 
     Raises
@@ -43,17 +43,17 @@ def check_seeds(seeds: Iterable[int], target: str = "duckdb") -> None:
     problems: list[str] = []
     for seed in seeds:
         try:
-            found[check_seed(seed, target)] += 1
+            found[check_seed(seed, targets)] += 1
         except AssertionError as error:
             problems.append(str(error))
-    print(f"graphs from seed {seeds} on {target}: {dict(found)}, {len(problems)} failed")
+    print(f"graphs of seeds {seeds} on {', '.join(targets)}: {dict(found)}, {len(problems)} failed")
     assert not problems, "\n\n".join(problems)
     assert found["all"] >= 0.6 * found.total(), f"too few graphs were run in all sizes: {dict(found)}"
     assert found["not captured"] <= 0.2 * found.total(), f"too few graphs were run: {dict(found)}"
 
 
-def check_seed(seed: int, target: str = "duckdb") -> str:
-    """Compare eager, the interpreter of every stage and a target in all runs of a graph.
+def check_seed(seed: int, targets: Sequence[str] = TARGETS) -> str:
+    """Compare eager, the interpreter of every stage and targets in all runs of a graph.
 
     Returns
     -------
@@ -69,20 +69,20 @@ def check_seed(seed: int, target: str = "duckdb") -> str:
     torch.set_num_threads(1)
     graph = RandomGraph(seed)
     try:
-        return check_graph(graph, target)
+        return check_graph(graph, targets)
     except Exception as error:
-        smallest, reason = _shrunk(graph, error, target)
-        on = "" if target == TARGETS[0] else f" TARGET={target}"
+        smallest, reason = _shrunk(graph, error, targets)
+        on = f" TARGET={targets[0]}" if len(targets) == 1 else ""
         raise AssertionError(f"seed {seed}: {type(reason).__name__}\n{smallest.text()}\n{reason}\n\n{_code(smallest)}\n"
                              f"again: make fuzz GRAPH={seed}{on}") from reason
 
 
-def check_graph(graph: RandomGraph, target: str = "duckdb") -> str:
+def check_graph(graph: RandomGraph, targets: Sequence[str] = TARGETS) -> str:
     """The same for a graph; whatever is wrong is raised as it is."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", SizeWarning)
         try:
-            _compare(graph, RUNS, target)
+            _compare(graph, RUNS, targets)
             return "all"
         except SizeWarning:
             pass
@@ -91,7 +91,7 @@ def check_graph(graph: RandomGraph, target: str = "duckdb") -> str:
                 raise
         warnings.simplefilter("ignore", SizeWarning)
         try:
-            _compare(graph, LARGE_RUNS, target, least=4)
+            _compare(graph, LARGE_RUNS, targets, least=4)
             return "large"
         except (CaptureError, UnsupportedError) as error:
             if not _is_expected(error):
@@ -104,20 +104,19 @@ def _is_expected(error: CaptureError | UnsupportedError) -> bool:
     return all(any(reason in text for reason in NOT_CAPTURED) for text in said)
 
 
-def _compare(graph: RandomGraph, runs: Sequence[Sizes], target: str, least: int = 0) -> None:
+def _compare(graph: RandomGraph, runs: Sequence[Sizes], targets: Sequence[str], least: int = 0) -> None:
     inputs = [graph.inputs(sizes) for sizes in runs]
-    stages = STAGES if target == "duckdb" else ()  # most stages are those of every target
-    check_everywhere(graph, *inputs, dynamic=graph.dynamic(least), stages=stages, tolerance=TOLERANCE, least=1.0,
-                     target=target)
+    check_everywhere(graph, *inputs, dynamic=graph.dynamic(least), stages=STAGES, tolerance=TOLERANCE, least=1.0,
+                     targets=targets)
 
 
-def _shrunk(graph: RandomGraph, error: Exception, target: str) -> tuple[RandomGraph, Exception]:
+def _shrunk(graph: RandomGraph, error: Exception, targets: Sequence[str]) -> tuple[RandomGraph, Exception]:
     """The graph cut to the first of its values that fails."""
     before = graph.outputs
     for index in range(len(graph.draw.items)):
         graph.outputs = [index]
         try:
-            check_graph(graph, target)
+            check_graph(graph, targets)
         except Exception as found:
             return graph, found
     graph.outputs = before
@@ -137,14 +136,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run the random graph of a seed and print it.")
     parser.add_argument("seed", type=int)
     parser.add_argument("count", type=int, nargs="?", default=1, help="how many, from this seed on")
-    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0])
+    parser.add_argument("--target", choices=TARGETS, help="this one alone; by default all")
     args = parser.parse_args()
     found: Counter[str] = Counter()
     for seed in range(args.seed, args.seed + args.count):
         if args.count == 1:
             print(RandomGraph(seed).text())
         try:
-            result = check_seed(seed, args.target)
+            result = check_seed(seed, [args.target] if args.target else TARGETS)
             print(f"{seed}: {result}", flush=True)
         except AssertionError as error:
             result = "failed"

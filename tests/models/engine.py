@@ -72,11 +72,12 @@ def check_everywhere(
     stages: Sequence[str] = ("sql",),
     tolerance: float = 5e-6,
     least: float = 1e-30,
-    target: str = "duckdb",
+    targets: Sequence[str] = ("duckdb",),
 ) -> None:
-    """Compile ``source`` and compare a target and the interpreters of ``stages`` with eager on ``args`` and ``others``.
+    """Compile ``source`` and compare targets and the interpreters of ``stages`` with eager on ``args`` and ``others``.
 
-    The error of floats is relative to the largest of the result, or to ``least`` where that is more.
+    The stages are those of the first target. The error of floats is relative to the largest of the result, or to
+    ``least`` where that is more.
 
     Raises
     ------
@@ -84,12 +85,14 @@ def check_everywhere(
         Naming the stage, or the engine, that differs.
     """
     captured = capture(source, tuple(args), dynamic=dynamic, dynamic_shapes=dynamic_shapes)
-    imported = import_captured(captured)
     weights = ModuleWeights(source)
     arrays = {name: weights.read(name) for name in weights}
     texts = _Texts()
-    compilation = compile_module(imported, target, weights=arrays, instruments=[texts])
-    compiled = Compiled(compilation, captured, weights)
+    compiled: dict[str, Compiled] = {}
+    for n, target in enumerate(targets):
+        compilation = compile_module(import_captured(captured), target, weights=arrays,
+                                     instruments=[] if n else [texts])  # fmt: skip
+        compiled[target] = Compiled(compilation, captured, weights)
     wanted_stages = dict.fromkeys(("tir", *stages))
     modules = {stage: parse_module(texts.of[stage], resources=texts.resources) for stage in wanted_stages}
     for stage in stages:
@@ -102,8 +105,9 @@ def check_everywhere(
         symbols = bind(modules["tir"].functions["forward"], dense)
         for stage in stages:
             _same(stage, interpret(modules[stage], arrays, dense, symbols), wanted, tolerance, least)
-        got: list[Any] = pytree.tree_leaves(compiled(*given))
-        _same(target, [torch.as_tensor(x).numpy() for x in got if x is not None], wanted, tolerance, least)
+        for target, function in compiled.items():
+            got: list[Any] = pytree.tree_leaves(function(*given))
+            _same(target, [torch.as_tensor(x).numpy() for x in got if x is not None], wanted, tolerance, least)
 
 
 class _Texts(Instrument):

@@ -40,18 +40,18 @@ SCALAR = [name for name in CASES if name.split(":")[0] not in ("contract", "norm
 @on_targets(SCALAR, ENGINES)
 def test_operator(name: str, target: str) -> None:
     function, args = CASES[name]
-    check_everywhere(Call(function), args, target=target, stages=stages(target))
+    check_everywhere(Call(function), args, targets=[target], stages=stages(target))
 
 
 @on_targets([name for name in CASES if name not in SCALAR])
 def test_product(name: str, target: str) -> None:
     function, args = CASES[name]
-    check_everywhere(Call(function), args, target=target, stages=stages(target))
+    check_everywhere(Call(function), args, targets=[target], stages=stages(target))
 
 
 @on_targets(tensor_cases.DECOMPOSED)
 def test_decomposed_operator(name: str, target: str) -> None:
-    check_everywhere(Call(tensor_cases.DECOMPOSED[name]), (normal(3, 6),), target=target, stages=stages(target))
+    check_everywhere(Call(tensor_cases.DECOMPOSED[name]), (normal(3, 6),), targets=[target], stages=stages(target))
 
 
 @on_targets(tensor_cases.SYMBOLIC)
@@ -59,4 +59,4 @@ def test_symbolic_dims(name: str, target: str) -> None:
     dynamic_shapes = (({0: torch.export.Dim("B", min=1), 1: torch.export.Dim("S", min=1, max=99)},),)
     others = [(normal(b, s, 4),) for b, s in ((1, 1), (1, 6), (7, 1), (4, 3))]
     check_everywhere(Call(tensor_cases.SYMBOLIC[name]), (normal(2, 5, 4),), *others, dynamic_shapes=dynamic_shapes,
-                     tolerance=1e-5, target=target, stages=stages(target))
+                     tolerance=1e-5, targets=[target], stages=stages(target))

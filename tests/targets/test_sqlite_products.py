@@ -26,13 +26,13 @@ def test_they_are_rows_of_columns() -> None:
     torch.manual_seed(0)
     for terms in (997, 1000):
         x = torch.randn(2, terms)
-        check_everywhere(Wide(terms), (x,), (torch.randn(0, terms),), (torch.randn(5, terms),), target="sqlite",
+        check_everywhere(Wide(terms), (x,), (torch.randn(0, terms),), (torch.randn(5, terms),), targets=["sqlite"],
                          dynamic={"x": {0: "S"}})  # fmt: skip
 
 
 def test_the_plan_of_one() -> None:
     """The stored rows are read once a row of the input, and no index of wide rows is made on the way."""
-    compiled = irsql.compile(Wide(1000), (torch.randn(2, 1000),), target="sqlite", dynamic={"x": {0: "S"}})
+    compiled = irsql.compile(Wide(1000), (torch.randn(2, 1000),), targets=["sqlite"], dynamic={"x": {0: "S"}})
     products = [s for s in compiled.sql.split(";\n") if '"v_499" *' in s]
     assert len(products) == 2
     for statement in products:
