@@ -32,7 +32,7 @@ def test_they_are_rows_of_columns() -> None:
 
 def test_the_plan_of_one() -> None:
     """The stored rows are read once a row of the input, and no index of wide rows is made on the way."""
-    compiled = irsql.compile(Wide(1000), (torch.randn(2, 1000),), targets=["sqlite"], dynamic={"x": {0: "S"}})
+    compiled = irsql.compile(Wide(1000), (torch.randn(2, 1000),), target="sqlite", dynamic={"x": {0: "S"}})
     products = [s for s in compiled.sql.split(";\n") if '"v_499" *' in s]
     assert len(products) == 2
     for statement in products:
