@@ -128,15 +128,16 @@ def _dot(c: Contraction, axis: Shared, tile: ro.Tile, beside: Free | None) -> No
     elif {k.name for k in rest} != {k.name for k in out.keys}:
         terms = _branch(b, c, axis, packed, RelType(tuple(rest), out.values, out.partial), tile, beside)
     else:  # the contracted axis was all there was to sum
-        _replace(c, _unpacked(b, _branch(b, c, axis, packed, out, tile, beside), whole))
+        _replace(c, _unpacked(b, c, _branch(b, c, axis, packed, out, tile, beside), whole))
         return
     e, body = ex.Exprs.body()
     e.end(*(e.col(v.name, v.type) for v in out.values))
     sums = b.insert(ro.Aggregate(terms, body=body, kinds=("sum",) * len(out.values), result_types=[out])).result
-    _replace(c, _unpacked(b, sums, whole))
+    _replace(c, _unpacked(b, c, sums, whole))
 
 
-def _unpacked(b: Builder, x: Value, scalar: RelType) -> Value:
+def _unpacked(b: Builder, c: Contraction, x: Value, scalar: RelType) -> Value:
+    x.name = x.name or c.aggregate.result.name
     return x if rel(x) == scalar else b.insert(ro.Unpack(x, result_types=[scalar])).result
 
 

@@ -43,7 +43,9 @@ class EliminateJoins(Pass):
                 while isinstance(at, ro.Join) and (pair := _same_rows(at)) is not None:
                     ctx.remark("passed", at, "a relation joined with itself on its key is read once")
                     ctx.statistic("joins eliminated", 1)
-                    at = _fold(at, *pair).owner
+                    row = _fold(at, *pair)
+                    _read_through(row)
+                    at = row.owner
             erase_dead(func.block)
 
 
@@ -129,6 +131,25 @@ def _fold(join: ro.Join, i: int, j: int, base: Value) -> Value:
         row = project(b, row, out, lambda e: [e.col(c, out.column_type(c)) for c in out.columns])
     join.replace_with(row)
     return joined
+
+
+def _read_through(row: Value) -> None:
+    """Let projections of a projection read what it reads: of its keys, each twice now, few are needed."""
+    op = row.owner
+    if not isinstance(op, ro.Project):
+        return
+    for user in row.users():
+        if isinstance(user, ro.Project):
+            e, body = ex.Exprs.body()
+            inlined, env = _Inlined(e, op.x), dict[Value, Value]()
+            for inner in user.body.block.ops:
+                if isinstance(inner, ex.Col):
+                    env[inner.result] = inlined.column(row, inner.column)
+                else:
+                    e.builder.insert(inner.clone(env))
+            new = Builder.before_op(user).insert(ro.Project(op.x, body=body, result_types=[user.result.type]))
+            new.result.name = user.result.name
+            user.replace_with(new.result)
 
 
 def _conditions(join: ro.Join, i: int, j: int, base: Value, name: Mapping[Column, str]) -> Region:
