@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,fold-weights,eager-aggregation,"
        "merge-contractions,canonicalise,cse,fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")
 REL = ("convert-tir-to-rel,prune-columns,cse,dce,select-layout,apply-layout,tile-storage,sink-unpack,cancel-pack,"
-       "legalise,cse,dce")
+       "eliminate-joins,legalise,cse,dce")
 SQL = "convert-rel-to-sql,inline-ctes,materialise"
 
 
@@ -118,8 +118,8 @@ def load_steps(load: Func | None, evaluate: Callable[[Value], np.ndarray[Any, An
         dict[str, tuple[LoadStep, ...]], dict[str, ConstantData]]:
     """What the loader does for each ``tir.store``: a stack program, its constants beside it.
 
-    What is not a parameter, a concatenation, a permutation or made of sums and products of those is computed here and
-    becomes a constant.
+    What is not a parameter, a concatenation, a permutation, one more axis of length 1, or made of sums and products of
+    those is computed here and becomes a constant.
     """
     steps: dict[str, tuple[LoadStep, ...]] = {}
     constants: dict[str, ConstantData] = {}
@@ -137,13 +137,16 @@ def load_steps(load: Func | None, evaluate: Callable[[Value], np.ndarray[Any, An
             return [s for v in op.inputs for s in of(v)] + [LoadStep("concat", ints=(op.axis, len(op.inputs)))]
         before = len(constants)
         found = element(op, op.body.block.terminator.operands[0]) if isinstance(op, ti.Map) else None
-        if found is None or len(found[1]) < ti.tensor(value).rank:
+        shape = ti.tensor(value).shape
+        missing = tuple(i for i in range(len(shape)) if found is None or i not in found[1])
+        if found is None or (missing and (not found[1] or any(shape[i] != 1 for i in missing))):
             for name in list(constants)[before:]:
                 del constants[name]  # of steps that came to nothing
             return push(evaluate(value))
         steps, axes = found
-        order = tuple(axes.index(i) for i in range(len(axes)))
-        return steps if order == axes else [*steps, LoadStep("permute", ints=order)]
+        order = tuple(axes.index(i) for i in sorted(axes))
+        steps = steps if order == tuple(range(len(axes))) else [*steps, LoadStep("permute", ints=order)]
+        return [*steps, LoadStep("expand", ints=missing)] if missing else steps
 
     def element(op: ti.Map, value: Value) -> tuple[list[LoadStep], tuple[int, ...]] | None:
         """Steps for a value of the body of a map, and the axes of the map that they run over; None if none do."""

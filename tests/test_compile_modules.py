@@ -18,7 +18,7 @@ from irsql.frontend.importer import UnsupportedError
 from irsql.ir.parser import parse_module
 from irsql.ir.verifier import verify
 from tests.models.importing import Call
-from tests.models.modules import ConvNet, Encoder, Mlp, TwoOutputs, seeded
+from tests.models.modules import ConvNet, Encoder, Gated, Mlp, TwoOutputs, seeded
 from tests.models.running import relative_error
 from tests.models.targets import TARGETS, on_targets
 
@@ -74,6 +74,16 @@ def test_mlp(target: str) -> None:
     compiled = compiles(module, [normal(4, 16)], {"x": {0: "B"}}, target)
     for batch in (0, 1, 7):
         agree(module, compiled, normal(batch, 16, seed=batch))
+
+
+@everywhere
+def test_products_that_meet_element_by_element(target: str) -> None:
+    module = seeded(Gated())
+    compiled = compiles(module, [normal(4, 19)], {"x": {0: "B"}}, target)
+    assert sorted(s.table.extents for s in compiled.program.stored if len(s.table.extents) == 3) == [
+        (13, 2, 19), (19, 2, 19)], "gate and up, a and b; c is read the other way round"
+    for batch in (0, 1, 7):
+        agree(module, compiled, normal(batch, 19, seed=batch))
 
 
 def padding(*lengths: int, width: int) -> Tensor:

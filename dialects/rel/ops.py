@@ -26,6 +26,9 @@ class Tile(Attribute):
         Cut of that axis; see :func:`irsql.dialects.rel.types.tiled`.
     carrier
         Lane carrier.
+    beside
+        Rows of the weight that stand side by side as one: the extent of its free axis whose indices all readers of the
+        result fix; 1 for none.
     """
 
     form: str
@@ -33,6 +36,7 @@ class Tile(Attribute):
     columns: int = 1
     segments: int = 1
     carrier: str = "list"
+    beside: int = 1
 
 
 @op("rel.parameter", pure=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,16 +105,11 @@ def group(keys: Sequence[Array], rows: int) -> tuple[Array, Array]:
     return order[change], numbers
 
 
-def _digits(layout: Layout, axis: int, index: Array) -> dict[str, Array]:
-    """Digit of ``index`` for every part of an axis, by place (rows by name)."""
-    out: dict[str, Array] = {}
-    for p in layout.parts:
-        if p.axis == axis:
-            digit = index // p.stride
-            if isinstance(p.extent, int) and (p.extent == 1 or _has_higher(layout, p)):
-                digit = digit % p.extent
-            out[p.name if p.place == "row" else f"<{p.place}>"] = digit
-    return out
+def _digit(layout: Layout, part: Part, index: Array) -> Array:
+    """Digit of an index on the axis of ``part``."""
+    digit: Array = index // part.stride
+    below = isinstance(part.extent, int) and (part.extent == 1 or _has_higher(layout, part))
+    return digit % part.extent if below else digit
 
 
 def _has_higher(layout: Layout, part: Part) -> bool:
@@ -126,14 +122,14 @@ def pack(rows: Relation, scalar: RelType, out: RelType, symbols: Mapping[str, in
     assert lay is not None
     key_cols: dict[str, Array] = {}
     column, lane = np.zeros(rows.rows, dtype=np.int64), np.zeros(rows.rows, dtype=np.int64)
-    for a, k in enumerate(scalar.keys):
-        for name, digit in _digits(lay, a, rows.columns[k.name]).items():
-            if name == "<column>":
-                column = digit
-            elif name == "<lane>":
-                lane = digit
-            else:
-                key_cols[name] = digit
+    for p in lay.parts:
+        digit = _digit(lay, p, rows.columns[scalar.keys[p.axis].name])
+        if p.place == "row":
+            key_cols[p.name] = digit
+        elif p.place == "lane":
+            lane = digit
+        else:
+            column = column * int(str(p.extent)) + digit
     keys = [key_cols[k.name] for k in out.keys]
     first, numbers = group(keys, rows.rows)
     count = len(first)
@@ -150,8 +146,8 @@ def pack(rows: Relation, scalar: RelType, out: RelType, symbols: Mapping[str, in
 
 
 def split_name(val: Val, layout: Layout) -> tuple[str, int | None]:
-    """Logical column and column digit of a physical value column."""
-    if layout.column is None:
+    """Logical column and column number of a physical value column."""
+    if not layout.columns:
         return val.name, None
     base, _, digit = val.name.rpartition("_")
     return base, int(digit)
@@ -160,29 +156,32 @@ def split_name(val: Val, layout: Layout) -> tuple[str, int | None]:
 def unpack(rel: Relation, type_: RelType, scalar: RelType) -> Relation:
     """A tiled relation into scalar rows; padding dropped."""
     lay = type_.layout
-    assert lay is not None and lay.tiled_axis is not None
-    column, lane = lay.column, lay.lane
-    n_col = int(str(column.extent)) if column else 1
-    n_lane = int(str(lane.extent)) if lane else 1
-    tile = np.arange(n_col * n_lane, dtype=np.int64)
-    tiled_index = (tile // n_lane) * (column.stride if column else 0) + (tile % n_lane) * (lane.stride if lane else 0)
-    width = len(tile)
+    assert lay is not None
+    inside = [*lay.columns, *([lay.lane] if lay.lane else [])]
+    sizes = [int(str(p.extent)) for p in inside]
+    width = math.prod(sizes)
+    digits = np.indices(sizes, dtype=np.int64).reshape(len(sizes), width)
+    n_lane = sizes[-1] if lay.lane else 1
     cols: dict[str, Array] = {}
     for a, k in enumerate(scalar.keys):
         total = np.zeros(rel.rows * width, dtype=np.int64)
         for p in lay.parts:
             if p.axis == a and p.place == "row":
                 total += np.repeat(rel.columns[p.name], width) * p.stride
-        if a == lay.tiled_axis:
-            total += np.tile(tiled_index, rel.rows)
+        for p, digit in zip(inside, digits, strict=True):
+            if p.axis == a:
+                total += np.tile(digit * p.stride, rel.rows)
         cols[k.name] = total
     for v in scalar.values:
         parts = [rel.columns[w.name].reshape(rel.rows, n_lane) for w in type_.values if split_name(w, lay)[0] == v.name]
         cols[v.name] = np.concatenate(parts, axis=1).reshape(-1) if parts else np.zeros(0)
     out = Relation(cols, rel.rows * width)
-    axis = scalar.keys[lay.tiled_axis]
-    assert isinstance(axis.extent, int)
-    return out.take(cols[axis.name] < axis.extent)
+    kept = np.ones(out.rows, dtype=np.bool_)
+    for axis in {p.axis for p in inside}:
+        extent = scalar.keys[axis].extent
+        assert isinstance(extent, int)
+        kept &= cols[scalar.keys[axis].name] < extent
+    return out.take(kept)
 
 
 def product(a: Relation, b: Relation) -> tuple[Array, Array]:

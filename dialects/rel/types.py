@@ -2,10 +2,12 @@
 
 A tensor ``T[i0, …]`` is a relation with key columns and value columns. With *scalar rows* there is one key a dim and
 one row an element. A :class:`Layout` splits axes by mixed radix and puts every sub-axis in a **row** (a key column), in
-a **column** (a suffix of the value columns) or in a **lane** (inside one vector value).
+a **column** (a number behind the name of the value column) or in a **lane** (inside one vector value).
 """
 
 from __future__ import annotations
+
+import math
 
 from irsql.dialects.expr import LaneType
 from irsql.ir.attributes import Attribute, ScalarType, Type, attribute
@@ -65,7 +67,8 @@ class Layout(Attribute):
     names
         Logical key names, one an axis.
     parts
-        All sub-axes; at most one column part and one lane part. Rows in key order.
+        All sub-axes; at most one column part an axis, and one lane part. Rows in key order; the columns' digits, the
+        first the most significant, are one number behind the name of a value column.
     carrier
         Lane carrier, "" without a lane.
     """
@@ -81,9 +84,14 @@ class Layout(Attribute):
         return tuple(p for p in self.parts if p.place == "row")
 
     @property
+    def columns(self) -> tuple[Part, ...]:
+        """Sub-axes spread over value columns, the most significant first."""
+        return tuple(p for p in self.parts if p.place == "column")
+
+    @property
     def column(self) -> Part | None:
-        """The sub-axis spread over value columns, if any."""
-        return next((p for p in self.parts if p.place == "column"), None)
+        """The sub-axis of the tiled axis that is spread over value columns, if any (IRError if several axes are)."""
+        return next((p for p in self.columns if p.axis == self.tiled_axis), None)
 
     @property
     def lane(self) -> Part | None:
@@ -92,25 +100,27 @@ class Layout(Attribute):
 
     @property
     def tiled_axis(self) -> int | None:
-        """The axis with a column or lane part (at most one axis is tiled)."""
-        part = self.column or self.lane
-        return part.axis if part else None
+        """The axis with a column or lane part, if any (IRError if several axes have some)."""
+        axes = {p.axis: None for p in self.parts if p.place != "row"}
+        if len(axes) > 1:
+            raise IRError(f"the axes {' and '.join(self.names[a] for a in axes)} stand in the columns of a row, which "
+                          "only a product can read")
+        return next(iter(axes), None)
 
     def verify(self) -> None:
         if len(self.extents) != len(self.names):
             raise ValueError("a layout names every axis")
-        if sum(p.place == "column" for p in self.parts) > 1 or sum(p.place == "lane" for p in self.parts) > 1:
-            raise ValueError("a layout has at most one column part and one lane part")
+        in_columns = [p.axis for p in self.parts if p.place == "column"]
+        if len(set(in_columns)) < len(in_columns) or sum(p.place == "lane" for p in self.parts) > 1:
+            raise ValueError("a layout has at most one column part an axis and one lane part")
         if any(p.place not in PLACES for p in self.parts):
             raise ValueError(f"a part is in one of {', '.join(PLACES)}")
-        if len({p.axis for p in self.parts if p.place != "row"}) > 1:
-            raise ValueError("column and lane parts belong to one axis")
 
     @property
     def form(self) -> str:
         """``scalar``, ``wide``, ``array`` or ``pivoted``."""
         return {(False, False): "scalar", (True, False): "wide", (False, True): "array",
-                (True, True): "pivoted"}[self.column is not None, self.lane is not None]
+                (True, True): "pivoted"}[bool(self.columns), self.lane is not None]
 
 
 @attribute("rel.rel")
@@ -195,11 +205,12 @@ def logical(type_: RelType) -> RelType:
 
 
 def base_name(column: str, layout: Layout) -> str:
-    """Logical value column behind a physical one: the suffix of the column part removed."""
-    return column.rsplit("_", 1)[0] if layout.column else column
+    """Logical value column behind a physical one: the number of the column removed."""
+    return column.rsplit("_", 1)[0] if layout.columns else column
 
 
-def tiled(scalar: RelType, axis: int, lane: int, columns: int, segments: int = 1, carrier: str = "list") -> RelType:
+def tiled(scalar: RelType, axis: int, lane: int, columns: int, segments: int = 1, carrier: str = "list",
+          beside: int | None = None) -> RelType:
     """The type of ``scalar`` with one axis cut into ``segments`` (rows) x ``columns`` x ``lane``.
 
     Parameters
@@ -216,24 +227,28 @@ def tiled(scalar: RelType, axis: int, lane: int, columns: int, segments: int = 1
         Rows the axis is cut into.
     carrier
         Lane carrier of the target.
+    beside
+        An axis that has no key either: the tiles of all its indices stand side by side in one row.
 
     Notes
     -----
     Padding: ``segments * columns * max(lane, 1)`` may exceed the extent; the excess holds zeros.
     """
-    key = scalar.keys[axis]
-    if not isinstance(key.extent, int):
-        raise IRError(f"key {key.name} has a symbolic extent and cannot be tiled")
+    for key in (scalar.keys[a] for a in (axis, beside) if a is not None):
+        if not isinstance(key.extent, int):
+            raise IRError(f"key {key.name} has a symbolic extent and cannot be tiled")
     width = max(lane, 1)
     parts: list[Part] = []
     keys: list[Key] = []
     for i, k in enumerate(scalar.keys):
-        if i != axis:
+        if i not in (axis, beside):
             parts.append(Part(i, "row", k.extent, 1, k.name))
             keys.append(k)
-        elif segments > 1:
+        elif i == axis and segments > 1:
             parts.append(Part(i, "row", segments, columns * width, k.name))
             keys.append(Key(k.name, segments))
+    if beside is not None:
+        parts.append(Part(beside, "column", scalar.keys[beside].extent, 1))
     if columns > 1 or not lane:
         parts.append(Part(axis, "column", columns, width))
     if lane:
@@ -245,8 +260,9 @@ def tiled(scalar: RelType, axis: int, lane: int, columns: int, segments: int = 1
         if not isinstance(v.type, ScalarType):
             raise IRError(f"column {v.name} is tiled already")
         type_: ScalarType | LaneType = LaneType(v.type, lane, carrier) if lane else v.type
-        if layout.column:
-            values += [Val(f"{v.name}_{c}", type_) for c in range(columns)]
+        if layout.columns:
+            count = math.prod(p.extent for p in layout.columns if isinstance(p.extent, int))
+            values += [Val(f"{v.name}_{c}", type_) for c in range(count)]
         else:
             values.append(Val(v.name, type_))
     return RelType(tuple(keys), tuple(values), scalar.partial, layout)

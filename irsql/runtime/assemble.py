@@ -99,6 +99,8 @@ def _tree(program: Program, steps: Sequence[LoadStep], weights: Weights, names: 
             stack[-count:] = [_concat(stack[-count:], axis)]
         elif step.kind == "permute":
             stack.append(_permute(stack.pop(), step.ints))
+        elif step.kind == "expand":
+            stack.append(_expand(stack.pop(), step.ints))
         elif step.kind in _BINARY:
             narrow = stack.pop()
             stack.append(_binary(_BINARY[step.kind], stack.pop(), narrow, step.ints))
@@ -155,6 +157,15 @@ def _binary(function: np.ufunc, wide: _Node, narrow: _Node, axes: Sequence[int])
 
 def _float32(function: np.ufunc, a: Array, b: Array) -> Array:
     return np.asarray(function(a, b, dtype=np.float32))
+
+
+def _expand(node: _Node, axes: Sequence[int]) -> _Node:
+    shape = list(node.shape)
+    for axis in axes:
+        shape.insert(axis, 1)
+    if 0 in axes:
+        return _Node(tuple(shape), lambda a, b: np.expand_dims(node.whole(), tuple(axes))[a:b])
+    return _Node(tuple(shape), lambda a, b: np.expand_dims(node.rows(a, b), tuple(axes)))
 
 
 def _permute(node: _Node, order: Sequence[int]) -> _Node:

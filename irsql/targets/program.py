@@ -135,6 +135,7 @@ class LoadStep:
     kind
         ``parameter`` pushes checkpoint tensor ``name``; ``constant`` pushes the program's constant ``name``;
         ``concat`` joins the last ``ints[1]`` tensors along axis ``ints[0]``; ``permute`` permutes axes by ``ints``;
+        ``expand`` inserts the axes ``ints`` (ascending) of length 1;
         ``add`` and ``multiply`` take two tensors, where axis i of the last is axis ``ints[i]`` of the one before.
     """
 

@@ -101,7 +101,7 @@ def _axes(spec: TableSpec, shape: Sequence[int]) -> list[_Axis]:
 
 
 def _order(spec: TableSpec, axes: Sequence[_Axis]) -> tuple[list[int], list[Part]]:
-    """Permutation of all digits to (keys in column order, column, lane), and the row parts in that order."""
+    """Permutation of all digits to (keys in column order, columns, lane), and the row parts in that order."""
     digits = [part for axis in axes for part in axis.digits]
     names = {p.name: i for i, p in enumerate(digits) if p.place == "row"}
     if set(names) != {k.name for k in spec.keys}:
@@ -109,7 +109,7 @@ def _order(spec: TableSpec, axes: Sequence[_Axis]) -> tuple[list[int], list[Part
     order = [names[k.name] for k in spec.keys]
     rows = [digits[i] for i in order]
     for place in ("column", "lane"):
-        order += [i for i, p in enumerate(digits) if p.place == place]
+        order += [digits.index(p) for p in _parts(spec) if p.place == place]
     return order, rows
 
 

@@ -72,6 +72,27 @@ def free_axis(c: Contraction, extent: int) -> Free:
     return next((f for f in free if rel(c.join.inputs[f.input]).partial), free[0])
 
 
+def beside_axis(c: Contraction) -> Free | None:
+    """The free axis of a weight that may be columns of it: every reader of the result fixes its index."""
+    readers = c.aggregate.result.users()
+    for f in c.free:
+        if isinstance(f.extent, int) and f.extent > 1 and isinstance(c.join.inputs[f.input].owner, ro.Stored) and (
+                readers and all(isinstance(op, ro.Filter) and fixed_index(op, f.project_key) for op in readers)):
+            return f
+    return None
+
+
+def fixed_index(op: ro.Filter, key: str) -> tuple[int, Value] | None:
+    """The index that a filter demands of a key, and the condition that does."""
+    for condition in op.body.block.terminator.operands:
+        eq = condition.owner
+        if isinstance(eq, ex.Compare) and eq.kind == "eq":
+            column, index = eq.lhs.owner, eq.rhs.owner
+            if isinstance(column, ex.Col) and column.column == key and isinstance(index, ex.Constant):
+                return int(index.value), condition
+    return None
+
+
 def origin(join: ro.Join, column: str) -> tuple[int, str]:
     """Input number and input column behind a column of a join's result."""
     sources = [(i, k.name) for i, v in enumerate(join.inputs) for k in rel(v).keys]

@@ -19,7 +19,7 @@ from irsql.ir import dims
 from irsql.ir.core import Value
 from irsql.ir.dims import Dim
 from irsql.ir.target import Costs, Target
-from irsql.passes.rel._contraction import Contraction, Shared, axis_of, columns_in, free_axis, origin
+from irsql.passes.rel._contraction import Contraction, Free, Shared, axis_of, beside_axis, columns_in, free_axis, origin
 from irsql.passes.rel._storage import storage
 
 KEY_BYTES, FLOAT_BYTES = 8, 4
@@ -105,7 +105,7 @@ def work(c: Contraction, tile: ro.Tile | None, sizes: Mapping[str, int], target:
     every = math.prod(loops.values())
     result = math.prod(size(k.extent, sizes) for k in rel(c.aggregate.result).keys)
     if tile is None:
-        cores = _cores(c, None, 1, sizes, target)
+        cores = _cores(c, None, None, 1, sizes, target)
         row_bytes = {n: FLOAT_BYTES + KEY_BYTES * len(rel(c.join.inputs[n]).keys) for n in _kept(c)}
         scanned: float = sum(_elements(c, n, sizes) * b for n, b in row_bytes.items())
         return Work(2, rows=every / cores, grouped=every / cores, bytes=scanned / cores)
@@ -117,8 +117,9 @@ def work(c: Contraction, tile: ro.Tile | None, sizes: Mapping[str, int], target:
         return Work(2 + (packed > 0), tile.columns, every, rows=rows, grouped=rows, packed=packed, unpacked=result)
     axis = axis_of(c)
     assert axis is not None
-    cores = _cores(c, axis, tile.segments, sizes, target)
-    rows = every / loops[axis.project_key]
+    beside = beside_axis(c)
+    cores = _cores(c, axis, beside if tile.beside > 1 else None, tile.segments, sizes, target)
+    rows = every / loops[axis.project_key] / tile.beside
     if tile.form == "chunks":
         rows *= tile.segments
     others = [k for k in loops if k != axis.project_key and k not in {k.name for k in rel(c.aggregate.result).keys}]
@@ -129,11 +130,13 @@ def work(c: Contraction, tile: ro.Tile | None, sizes: Mapping[str, int], target:
     width = padded * (tile.segments if tile.form == "chunks" else 1)
     element_bytes = FLOAT_BYTES // 2 if tile.carrier in ex.HALF_CARRIERS else FLOAT_BYTES
     scanned = sum(_elements(c, n, sizes) / loops[axis.project_key] * width * element_bytes for n in _kept(c))
-    macs = rows * padded / cores
+    macs = rows * tile.beside * padded / cores
+    apart = beside is not None and tile.beside == 1  # the readers join what this row gave them in several
     return Work(
-        statements=1 + len(packs) + (grouped > 0), terms=tile.columns * (1 + len(packs)), macs=macs,
-        calls=rows * tile.columns / cores if tile.lane else 0,
-        doublings=macs * max(math.log2(max(tile.lane, 1) / SHORT), 0.0), rows=rows * parts / cores,
+        statements=1 + len(packs) + (grouped > 0) + apart, terms=tile.columns * (tile.beside + len(packs)), macs=macs,
+        calls=rows * tile.beside * tile.columns / cores if tile.lane else 0,
+        doublings=macs * max(math.log2(max(tile.lane, 1) / SHORT), 0.0),
+        rows=rows * parts / cores + (result if apart else 0),
         grouped=grouped / cores, bytes=scanned / cores, packed=sum(_elements(c, n, sizes) for n in packs),
     )  # fmt: skip
 
@@ -157,21 +160,23 @@ def _elements(c: Contraction, number: int, sizes: Mapping[str, int]) -> int:
     return math.prod(size(k.extent, sizes) for k in rel(c.join.inputs[number]).keys if (number, k.name) in used)
 
 
-def stored_rows(c: Contraction, axis: Shared | None, sizes: Mapping[str, int]) -> int:
-    """Rows of the larger kept operand once the contracted axis is in columns and lanes; 0 if none is kept."""
+def stored_rows(c: Contraction, axis: Shared | None, beside: Free | None, sizes: Mapping[str, int]) -> int:
+    """Rows of the larger kept operand once its axes are in columns and lanes; 0 if none is kept."""
     rows = 0
-    for v, key in zip(c.join.inputs, ("lhs_key", "rhs_key"), strict=True):
+    for n, v in enumerate(c.join.inputs):
         if is_kept(v):
-            tiled = getattr(axis, key) if axis is not None else ""
-            rows = max(rows, math.prod(size(k.extent, sizes) for k in rel(v).keys if k.name != tiled))
+            tiled = {(axis.lhs_key, axis.rhs_key)[n]} if axis is not None else set[str]()
+            tiled |= {beside.key} if beside is not None and beside.input == n else set()
+            rows = max(rows, math.prod(size(k.extent, sizes) for k in rel(v).keys if k.name not in tiled))
     return rows
 
 
-def _cores(c: Contraction, axis: Shared | None, segments: int, sizes: Mapping[str, int], target: Target) -> float:
+def _cores(c: Contraction, axis: Shared | None, beside: Free | None, segments: int, sizes: Mapping[str, int],
+           target: Target) -> float:
     """Cores that share the product: each needs enough stored rows, or a branch of its own."""
     layout = target.layout
     if layout.cores == 1:
         return 1.0
-    rows = stored_rows(c, axis, sizes)
+    rows = stored_rows(c, axis, beside, sizes)
     return min(float(layout.cores), max(1.0, rows / layout.min_rows_per_core) * segments)
 

@@ -36,11 +36,11 @@ def _is_lane(type_: Type, carrier: str) -> bool:
 def column_names(type_: RelType, carrier: str) -> dict[str, list[str]]:
     """Value column to the columns it becomes."""
     out: dict[str, list[str]] = {}
-    columns = type_.layout.column if type_.layout is not None else None
+    columns = type_.layout.columns if type_.layout is not None else ()
     for v in type_.values:
         if not isinstance(v.type, LaneType) or v.type.carrier != carrier:
             out[v.name] = [v.name]
-        elif columns is None:
+        elif not columns:
             out[v.name] = [f"{v.name}_{n}" for n in range(v.type.length)]
         else:
             base, _, digit = v.name.rpartition("_")
@@ -60,14 +60,16 @@ def wide_type(type_: RelType, carrier: str) -> RelType:
 
 
 def _wide_layout(layout: Layout) -> Layout:
-    lane, column = layout.lane, layout.column
+    lane = layout.lane
+    column = next((p for p in layout.columns if lane is not None and p.axis == lane.axis), None)
     assert lane is not None and isinstance(lane.extent, int)
     count = 1
     if column is not None:
-        if lane.stride != 1 or column.stride != lane.extent or not isinstance(column.extent, int):
+        if (column is not layout.columns[-1] or lane.stride != 1 or column.stride != lane.extent
+                or not isinstance(column.extent, int)):
             raise IRError("only a layout whose lanes are consecutive within its columns becomes wide")
         count = column.extent
-    parts = tuple(p for p in layout.parts if p.place == "row")
+    parts = tuple(p for p in layout.parts if p not in (lane, column))
     wide = Part(lane.axis, "column", count * lane.extent, lane.stride)
     return Layout(layout.extents, layout.names, (*parts, wide))
 

@@ -3,7 +3,8 @@
 ``dot``: both operands are packed along the contracted axis, the product becomes a balanced sum of ``expr.dot`` over the
 columns, and the aggregate remains only over other reduced keys. With several segments each sums its share of the
 columns in a branch of a union, so that a short weight relation is scanned by several threads. ``chunks``: an axis with
-more terms than a row may have columns stands in several rows; they are joined, multiplied and summed. ``wsum``: one
+more terms than a row may have columns stands in several rows; they are joined, multiplied and summed. In both, rows of
+the weight may stand side by side as one, which then has a sum for each of them (columns of the result). ``wsum``: one
 operand is packed with its free axis in columns (and rows, for segments), each column is summed by itself, and the
 result is unpacked.
 """
@@ -20,7 +21,7 @@ from irsql.dialects.rel.types import Key, RelType, Val, rel, tiled
 from irsql.ir.attributes import I64, ScalarType
 from irsql.ir.core import Block, Builder, Module, Value
 from irsql.ir.passes import Pass, PassContext
-from irsql.passes.rel._contraction import Contraction, Free, Shared, axis_of, free_axis, match, origin
+from irsql.passes.rel._contraction import Contraction, Free, Shared, axis_of, beside_axis, free_axis, match, origin
 
 
 @attrs.frozen
@@ -62,7 +63,8 @@ class ApplyLayout(Pass):
                     if op.tile.form in ("dot", "chunks"):
                         axis = axis_of(found)
                         assert axis is not None
-                        (_dot if op.tile.form == "dot" else _chunks)(found, axis, op.tile)
+                        beside = beside_axis(found) if op.tile.beside > 1 else None
+                        _dot(found, axis, op.tile, beside)
                     elif op.tile.form == "wsum":
                         _weighted_sum(found, free_axis(found, op.tile.columns * op.tile.segments), op.tile)
             if applied:
@@ -126,72 +128,86 @@ def _clone_keys(e: ex.Exprs, c: Contraction, skip: frozenset[str]) -> dict[str, 
     return {k.name: env[v] for k, v in zip(rel(project.result).keys, yields, strict=False) if k.name not in skip}
 
 
-def _dot(c: Contraction, axis: Shared, tile: ro.Tile) -> None:
+def _dot(c: Contraction, axis: Shared, tile: ro.Tile, beside: Free | None) -> None:
     out = rel(c.aggregate.result)
     b = Builder.before_op(c.aggregate)
+    chunks = tile.form == "chunks"
     packed: list[Value] = []
-    for v, key in zip(c.join.inputs, (axis.lhs_key, axis.rhs_key), strict=True):
-        t = tiled(rel(v), _axis(v, key), tile.lane, tile.columns, 1, tile.carrier)
+    for n, (v, key) in enumerate(zip(c.join.inputs, (axis.lhs_key, axis.rhs_key), strict=True)):
+        side = _axis(v, beside.key) if beside is not None and beside.input == n else None
+        t = tiled(rel(v), _axis(v, key), tile.lane, tile.columns, tile.segments if chunks else 1, tile.carrier, side)
         packed.append(b.insert(ro.Pack(v, result_types=[t]), f"{v.name}.packed" if v.name else "packed").result)
-    rest = [k for k in rel(c.project.result).keys if k.name != axis.project_key]
-    if tile.segments > 1:
-        loops = RelType((*rest, Key("part", tile.segments)), (Val("v", out.values[0].type),), out.partial)
-        parts = tuple(_branch(b, c, axis, packed, loops, tile, n) for n in range(tile.segments))
-        terms: Value = b.insert(ro.Union(parts, result_types=[loops])).result
+    whole = out
+    if beside is not None:  # a sum a column
+        out = tiled(out, [k.name for k in out.keys].index(beside.project_key), 0, tile.beside)
+    rest = [k for k in rel(c.project.result).keys
+            if k.name != axis.project_key and (beside is None or k.name != beside.project_key)]
+    if chunks:
+        keys = tuple(Key(k.name, tile.segments) if k.name == axis.project_key else k
+                     for k in rel(c.project.result).keys if k in rest or k.name == axis.project_key)
+        terms = _branch(b, c, None, packed, RelType(keys, out.values, out.partial), tile, beside)
+    elif tile.segments > 1:
+        loops = RelType((*rest, Key("part", tile.segments)), out.values, out.partial)
+        parts = tuple(_branch(b, c, axis, packed, loops, tile, beside, n) for n in range(tile.segments))
+        terms = b.insert(ro.Union(parts, result_types=[loops])).result
     elif {k.name for k in rest} != {k.name for k in out.keys}:
-        terms = _branch(b, c, axis, packed, RelType(tuple(rest), (Val("v", out.values[0].type),), out.partial), tile)
+        terms = _branch(b, c, axis, packed, RelType(tuple(rest), out.values, out.partial), tile, beside)
     else:  # the contracted axis was all there was to sum
-        _replace(c, _branch(b, c, axis, packed, out, tile))
+        _replace(c, _unpacked(b, c, _branch(b, c, axis, packed, out, tile, beside), whole))
         return
     e, body = ex.Exprs.body()
-    e.end(e.col("v", out.values[0].type))
-    _replace(c, b.insert(ro.Aggregate(terms, body=body, kinds=("sum",), result_types=[out])).result)
+    e.end(*(e.col(v.name, v.type) for v in out.values))
+    sums = b.insert(ro.Aggregate(terms, body=body, kinds=("sum",) * len(out.values), result_types=[out])).result
+    _replace(c, _unpacked(b, c, sums, whole))
+
+
+def _unpacked(b: Builder, c: Contraction, x: Value, scalar: RelType) -> Value:
+    x.name = x.name or c.aggregate.result.name
+    return x if rel(x) == scalar else b.insert(ro.Unpack(x, result_types=[scalar])).result
 
 
 def _branch(b: Builder, c: Contraction, axis: Shared | None, packed: list[Value], result: RelType, tile: ro.Tile,
-            part: int | None = None) -> Value:
-    """The sum of the inner products over the columns or one share of them, keyed as ``result`` says.
+            beside: Free | None, part: int | None = None) -> Value:
+    """The sums of the inner products over the columns or one share of them, keyed as ``result`` says.
 
     The axis is not joined on where it stands in columns alone.
     """
     if part is not None:
         share = slice(part * tile.columns // tile.segments, (part + 1) * tile.columns // tile.segments)
-        packed = [_columns(b, v, share) for v in packed]
-    joined, (left, right) = _packed_join(b, c, packed, axis)
+        packed = [_columns(b, v, share, tile.columns) for v in packed]
+    joined, factors = _packed_join(b, c, packed, axis)
     t = rel(joined)
     e, body = ex.Exprs.body()
-    keys = _clone_keys(e, c, frozenset({axis.project_key} if axis else ()))
+    dropped = {axis.project_key} if axis else set[str]()
+    keys = _clone_keys(e, c, frozenset(dropped | {beside.project_key} if beside else dropped))
     if part is not None:
         keys["part"] = e.const(part, I64)
-    terms: list[Value] = []
-    for first, second in zip(left, right, strict=True):
-        x, y = e.col(first, t.column_type(first)), e.col(second, t.column_type(second))
-        terms.append(e.binary("mul", x, y) if not tile.lane else
-                     e.builder.insert(ex.Dot(x, y, result_types=[result.values[0].type])).result)
-    e.end(*(keys[k.name] for k in result.keys), balanced_sum(e, terms))
+    sums: list[Value] = []
+    for n, value in enumerate(result.values):
+        terms: list[Value] = []
+        sides = [_share(names, n, tile.beside) if beside and beside.input == i else names
+                 for i, names in enumerate(factors)]
+        for first, second in zip(*sides, strict=True):
+            x, y = e.col(first, t.column_type(first)), e.col(second, t.column_type(second))
+            terms.append(e.binary("mul", x, y) if not tile.lane else
+                         e.builder.insert(ex.Dot(x, y, result_types=[value.type])).result)
+        sums.append(balanced_sum(e, terms))
+    e.end(*(keys[k.name] for k in result.keys), *sums)
     _erase_dead(body.block)
     return b.insert(ro.Project(joined, body=body, result_types=[result])).result
 
 
-def _chunks(c: Contraction, axis: Shared, tile: ro.Tile) -> None:
-    """Inner products of the rows that the axis is cut into, then their sum."""
-    out = rel(c.aggregate.result)
-    b = Builder.before_op(c.aggregate)
-    packed: list[Value] = []
-    for v, key in zip(c.join.inputs, (axis.lhs_key, axis.rhs_key), strict=True):
-        t = tiled(rel(v), _axis(v, key), 0, tile.columns, tile.segments)
-        packed.append(b.insert(ro.Pack(v, result_types=[t]), f"{v.name}.packed" if v.name else "packed").result)
-    keys = tuple(Key(k.name, tile.segments) if k.name == axis.project_key else k for k in rel(c.project.result).keys)
-    partial = _branch(b, c, None, packed, RelType(keys, (Val("v", out.values[0].type),), out.partial), tile)
-    e, body = ex.Exprs.body()
-    e.end(e.col("v", out.values[0].type))
-    _replace(c, b.insert(ro.Aggregate(partial, body=body, kinds=("sum",), result_types=[out])).result)
+def _share(names: list[str], number: int, shares: int) -> list[str]:
+    """One of equal parts of a row's columns."""
+    width = len(names) // shares
+    return names[number * width:(number + 1) * width]
 
 
-def _columns(b: Builder, x: Value, share: slice) -> Value:
-    """Some of the value columns of a packed relation; what is left has no layout of its own."""
+def _columns(b: Builder, x: Value, share: slice, width: int) -> Value:
+    """Some of each ``width`` value columns of a packed relation; what is left has no layout of its own."""
     t = rel(x)
-    out = RelType(t.keys, t.values[share], t.partial)
+    kept = [v for n in range(0, len(t.values), width) for v in t.values[n:n + width][share]]
+    out = RelType(t.keys, tuple(kept), t.partial)
     e, body = ex.Exprs.body()
     e.end(*(e.col(n, out.column_type(n)) for n in out.columns))
     return b.insert(ro.Project(x, body=body, result_types=[out])).result

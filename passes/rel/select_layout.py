@@ -5,6 +5,10 @@ lanes into columns alone, and into several rows of them where it has more terms 
 as in P·V, a static free axis of one operand goes into columns and each is a weighted sum. Element-wise operators stay
 on scalar rows: at the sizes of one token their cost is small, and packing is explicit where it is needed.
 
+Where every reader of a product fixes the index on a free axis of the weight, as the two halves of a gated unit do, the
+rows of that axis may stand side by side as one row of the weight: then the product gives a column for each index, and
+what was a join of its parts reads one row (the paper's ROW2COL, of rows that are used together).
+
 A stored relation or state has one layout for all its readers. So the contractions over one axis of it choose together:
 the layout of least time for a position that is read plus a position that is written, where a function counts by the new
 positions it computes. Segments are no part of what is stored; every contraction chooses its own.
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -25,7 +30,7 @@ from irsql.ir.attributes import ScalarType
 from irsql.ir.core import Func, IRError, Module
 from irsql.ir.passes import Pass, PassContext
 from irsql.ir.target import Target
-from irsql.passes.rel._contraction import Contraction, axis_of, match
+from irsql.passes.rel._contraction import Contraction, axis_of, beside_axis, match
 from irsql.passes.rel._cost import form_of, is_kept, milliseconds, work
 from irsql.passes.rel._storage import storage
 
@@ -73,6 +78,8 @@ class SelectLayout(Pass):
     """Lane carrier of products with stored weights; empty takes the target's first. ``halfvec`` rounds their operands
     to 16 bits.
     """
+    beside: int = 4
+    """Most rows of a weight that may stand side by side as one; 1 for none."""
     tile: str = ""
     """For experiments: ``dot:LANExCOLUMNSxSEGMENTS`` (lane 0 for wide columns) or ``wsum:0xCOLUMNSxSEGMENTS`` of every
     contraction whose axis it covers.
@@ -90,6 +97,8 @@ class SelectLayout(Pass):
             raise IRError(f"the option carrier of select-layout is {self.carrier!r}, which is no lane carrier of "
                           f"{target.name}")
         groups: dict[object, list[_Place]] = {}
+        reads = Counter(op.store for f in module.functions.values() for op in f.block.ops if isinstance(op, ro.Stored)
+                        for _ in op.result.uses)
         for name, func in module.functions.items():
             sizes = self.sizes(func)
             for op in func.block.ops:
@@ -98,7 +107,7 @@ class SelectLayout(Pass):
                     place = _Place(found, sizes, 1 / sizes.get("S", 1))
                     groups.setdefault(_shared_storage(place, name), []).append(place)
         for places in groups.values():
-            self._choose(places, target, ctx)
+            self._choose(places, target, reads, ctx)
 
     def sizes(self, func: Func) -> dict[str, int]:
         """Extents of a function's dims for estimates."""
@@ -110,9 +119,13 @@ class SelectLayout(Pass):
             out[name] = min(max(wanted.get(name, self.context), low), high)
         return out
 
-    def _choose(self, places: list[_Place], target: Target, ctx: PassContext) -> None:
+    def _choose(self, places: list[_Place], target: Target, reads: Counter[str], ctx: PassContext) -> None:
         """One layout for contractions over the same axis of one relation; segments for each."""
-        options = list(self._candidates(places[0].contraction, target))
+        first = places[0].contraction
+        options = list(self._candidates(first, target))
+        beside = self._beside(places, reads)
+        if beside > 1:
+            options += self._candidates(first, target, beside)
         plans: list[tuple[float, list[tuple[float, ro.Tile]]]] = []
         for tiles in options:
             plan = [min(((_predict(p, t, target), t) for t in tiles), key=lambda x: x[0]) for p in places]
@@ -127,21 +140,37 @@ class SelectLayout(Pass):
                            "side, or the numbers are integers")
             else:
                 t = op.tile
-                ctx.remark("passed", op, f"{t.form}: {t.segments} x {t.columns} x {t.lane or 1}, "
+                rows = f", {t.beside} rows of the weight as one" if t.beside > 1 else ""
+                ctx.remark("passed", op, f"{t.form}: {t.segments} x {t.columns} x {t.lane or 1}{rows}, "
                            f"{best[n][0]:.3g} ms predicted, best of {len(options)} layouts")
+                if beside > t.beside:
+                    ctx.remark("missed", op, f"{beside} rows of the weight stay apart and their results are joined",
+                               "no layout with all of them in one row is predicted to be faster")
 
-    def _candidates(self, c: Contraction, target: Target) -> Iterator[list[ro.Tile]]:
+    def _beside(self, places: list[_Place], reads: Counter[str]) -> int:
+        """How many rows of a weight may stand side by side for all that read it, which are these contractions."""
+        axes = [beside_axis(p.contraction) for p in places]
+        found = {(f.input, f.key, f.extent) for f in axes if f is not None}
+        if None in axes or len(found) != 1:
+            return 1
+        ((number, _, extent),) = found
+        name = storage(places[0].contraction.join.inputs[number])
+        alone = name is not None and reads[name] == len(places)
+        return int(str(extent)) if alone and int(str(extent)) <= self.beside else 1
+
+    def _candidates(self, c: Contraction, target: Target, beside: int = 1) -> Iterator[list[ro.Tile]]:
         """Layouts of the operands, each with the tiles that differ in segments only."""
         element = rel(c.aggregate.result).values[0].type
         if self.form == "scalar" or not (isinstance(element, ScalarType) and element.is_float):
             return  # an engine's inner product computes in floats; a sum of integers is exact
         axis = axis_of(c)
-        forced = self._forced(c, target)
+        forced = self._forced(c, target, beside)
         if forced is not None:
-            yield [forced]
+            if beside == 1 or forced.form == "dot":
+                yield [forced]
         elif axis is not None and int(str(axis.extent)) >= self.min_extent:
-            yield from self._dots(int(str(axis.extent)), target, self._carriers(c, target))
-        elif any(not isinstance(k.extent, int) for k in rel(c.project.result).keys):
+            yield from self._dots(int(str(axis.extent)), target, self._carriers(c, target), beside)
+        elif beside == 1 and any(not isinstance(k.extent, int) for k in rel(c.project.result).keys):
             most = _widest(target)
             free = [f for f in c.free if isinstance(f.extent, int) and self.min_extent <= f.extent <= most]
             kept = [f for f in free if rel(c.join.inputs[f.input]).partial] or free
@@ -150,7 +179,7 @@ class SelectLayout(Pass):
                 if extent % columns == 0:
                     yield [ro.Tile("wsum", 0, columns, extent // columns, "")]
 
-    def _forced(self, c: Contraction, target: Target) -> ro.Tile | None:
+    def _forced(self, c: Contraction, target: Target, beside: int) -> ro.Tile | None:
         """The tile of the option, where it covers an axis of the contraction."""
         if not self.tile:
             return None
@@ -164,7 +193,7 @@ class SelectLayout(Pass):
         axis = axis_of(c)
         if axis is None or max(lane, 1) * columns < int(str(axis.extent)):
             return None
-        return ro.Tile("dot", lane, columns, segments, self._carriers(c, target)[0] if lane else "")
+        return ro.Tile("dot", lane, columns, segments, self._carriers(c, target)[0] if lane else "", beside)
 
     def _carriers(self, c: Contraction, target: Target) -> list[str]:
         """Lane carriers to choose from."""
@@ -172,23 +201,26 @@ class SelectLayout(Pass):
             return [self.carrier]
         return [x for x in target.layout.carriers if target.capability("dot", x).status == "native"]
 
-    def _dots(self, extent: int, target: Target, carriers: list[str]) -> Iterator[list[ro.Tile]]:
+    def _dots(self, extent: int, target: Target, carriers: list[str], beside: int) -> Iterator[list[ro.Tile]]:
         if self.form == "wide" or not carriers:
-            rows = -(-extent // min(self.wide_columns or extent, _widest(target)))
+            most = min(self.wide_columns or extent * beside, _widest(target)) // beside
+            if not most:
+                return
+            rows = -(-extent // most)
             # a cut that divides the axis needs no zeros
             rows = next((n for n in range(rows, 2 * rows) if extent % n == 0), rows)
-            yield [ro.Tile("chunks" if rows > 1 else "dot", 0, -(-extent // rows), rows, "")]
+            yield [ro.Tile("chunks" if rows > 1 else "dot", 0, -(-extent // rows), rows, "", beside)]
             return
         powers = [2 ** n for n in range(int(math.log2(_SHORTEST)), int(math.log2(_LONGEST)) + 1)]
         lanes = [self.lane] if self.lane else [n for n in powers if n < extent] + [min(extent, _LONGEST)]
         seen: set[int] = set()
         for lane in lanes:
-            columns = min(-(-extent // lane), self.max_columns)
-            if columns not in seen:
+            columns = min(-(-extent // lane), self.max_columns // beside)
+            if columns and columns not in seen:
                 seen.add(columns)
                 most = target.layout.cores if columns >= 4 else 1
                 for carrier in carriers:
-                    yield [ro.Tile("dot", -(-extent // columns), columns, segments, carrier)
+                    yield [ro.Tile("dot", -(-extent // columns), columns, segments, carrier, beside)
                            for segments in (1, 2, 4) if segments <= most]
 
 

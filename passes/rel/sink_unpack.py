@@ -3,6 +3,9 @@
 A lookup ``project(join(ids, unpack(table)))`` that only carries the tiled axis and the value through reads whole tiles
 of the few joined rows and unpacks those, instead of unpacking the whole table. So a tied embedding and head are stored
 once, in the head's layout.
+
+A filter that fixes the index on an axis in columns takes that column, and unpacks nothing: with columns for the values
+of an attribute, a selection on it is a projection (Cunningham, Galindo-Legaria and Graefe 2004, "PIVOT and UNPIVOT").
 """
 
 from __future__ import annotations
@@ -12,20 +15,23 @@ import attrs
 from irsql.dialects import expr as ex
 from irsql.dialects.rel import ops as ro
 from irsql.dialects.rel.types import Key, Layout, Part, RelType, Val, rel
+from irsql.ir.attributes import I64
+from irsql.ir.cleanup import erase_dead
 from irsql.ir.core import Builder, Module, Value
 from irsql.ir.passes import Pass, PassContext
-from irsql.passes.rel._contraction import origin
+from irsql.passes.rel._contraction import fixed_index, origin
 from irsql.passes.rel._lookup import carried
 
 
 @attrs.frozen
 class SinkUnpack(Pass):
-    """Move an unpack below the join and the projection that carry its tiles through.
+    """Move an unpack below the join and the projection that carry its tiles through; read a column for its index.
 
     Notes
     -----
     ``I ⋈_θ Unpack(T) = Unpack(I ⋈_θ T)`` where ``θ`` does not read the unpacked axis: unnest commutes with a join on
-    other keys. The condition of a lookup is pushed down to the stored tiles (predicate push-down).
+    other keys. The condition of a lookup is pushed down to the stored tiles (predicate push-down). Of an axis that
+    stands in columns, ``σ_{axis = n}(Unpack(T)) = π_{n, v_n}(T)``.
 
     References
     ----------
@@ -42,6 +48,8 @@ class SinkUnpack(Pass):
             for op in list(func.block.ops):
                 if isinstance(op, ro.Project) and isinstance(op.x.owner, ro.Join) and _sink(op, op.x.owner):
                     ctx.remark("passed", op, "an unpack moved below a lookup")
+                elif isinstance(op, ro.Filter) and isinstance(op.x.owner, ro.Unpack) and _take(op, op.x.owner):
+                    ctx.remark("passed", None, "one column of a row is read instead of an unpack and a filter")
             for op in reversed(list(func.block.ops)):
                 if op.pure and op.results and not any(r.uses for r in op.results):
                     op.erase()
@@ -49,6 +57,34 @@ class SinkUnpack(Pass):
                 if isinstance(op, ro.Unpack) and isinstance(op.x.owner, ro.Stored):
                     ctx.remark("missed", op, f"all of {op.x.owner.store} is unpacked",
                                "a reader computes with the tiled axis, or the axis is cut into rows")
+
+
+def _take(op: ro.Filter, unpack: ro.Unpack) -> bool:
+    """Read the column of the index that a filter demands of an axis that is in columns as a whole."""
+    source, out = rel(unpack.x), rel(op.result)
+    lay = source.layout
+    if lay is None or lay.lane is not None or len(lay.columns) != 1:
+        return False
+    (column,) = lay.columns
+    name = lay.names[column.axis]
+    fixed = fixed_index(op, name)
+    if fixed is None or [p for p in lay.parts if p.axis == column.axis] != [column] or not (
+            0 <= fixed[0] < int(str(lay.extents[column.axis]))):
+        return False
+    index, condition = fixed
+    b = Builder.before_op(op)
+    e, body = ex.Exprs.body()
+    e.end(*(e.const(index, I64) if k.name == name else e.col(k.name, I64) for k in out.keys),
+          *(e.col(f"{v.name}_{index}", v.type) for v in out.values))
+    taken = b.insert(ro.Project(unpack.x, body=body, result_types=[out])).result
+    end = op.body.block.terminator
+    end.set_operands([c for c in end.operands if c is not condition])
+    erase_dead(op.body.block)
+    if end.operands:
+        op.set_operand(0, taken)
+    else:
+        op.replace_with(taken)
+    return True
 
 
 def _sink(project: ro.Project, join: ro.Join) -> bool:

@@ -22,7 +22,8 @@ SHARED = "shared-selects"
 of shared ones grow exponentially."""
 PACKED = "packed-operands"
 """Option of a target: ``inline`` where a packed operand is faster as a common table expression of its product: where a
-long value of a table is fetched from elsewhere each time it is used."""
+long value of a table is fetched from elsewhere each time it is used. Of what another product gives a step table is
+packed, for a planner that knows nothing of an expression's rows guesses too many operands, and copies each of them."""
 _STATEMENTS = (so.Materialise, so.Append, so.Store)
 
 
@@ -54,11 +55,16 @@ class Materialise(Pass):
             results, packed = _tables(func), 0
             inline = ctx.target and ctx.target.options.get(PACKED) == "inline"
             for op in list(func.block.ops):
-                if isinstance(op, so.Select) and _is_product(op) and not inline:
-                    for v in op.inputs:
-                        if _packs(v):
-                            _cut(v)
+                if isinstance(op, so.Select) and _is_product(op):
+                    for operand in [v for v in op.inputs if _packs(v)]:
+                        if not inline:
+                            _cut(operand)
                             packed += 1
+                            continue
+                        assert isinstance(operand.owner, Op)
+                        for v in operand.owner.operands:
+                            if _computes_product(v):
+                                _cut(v)
             _shared(func, within=bool(ctx.target and ctx.target.options.get(SHARED) == "tables"))
             _name(func)
             count = sum(isinstance(op, so.Materialise | so.Append) for op in func.block.ops)
@@ -116,6 +122,13 @@ def _packs(value: Value) -> bool:
     op = value.owner
     return isinstance(op, so.Select) and (any(isinstance(x, ex.Pack) for x in op.columns.block.ops)
                                           or (op.grouped and _is_wide(value)))
+
+
+def _computes_product(value: Value) -> bool:
+    """Whether a product is computed in the statement that reads ``value``."""
+    op = value.owner
+    return isinstance(op, so.Select | so.UnionAll | so.Unpack) and (
+        (isinstance(op, so.Select) and _is_product(op)) or any(map(_computes_product, op.operands)))
 
 
 def _shared(func: Func, within: bool) -> None:

@@ -20,6 +20,19 @@ class Mlp(nn.Module):
         return torch.softmax(self.down(F.gelu(self.mid(F.relu(self.up(x))))), dim=-1)
 
 
+class Gated(nn.Module):
+    """A gated feed-forward block beside a residual, and three products that meet, all of one input of width 19."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.up, self.down = nn.Linear(19, 13), nn.Linear(19, 13), nn.Linear(13, 19)
+        self.a, self.b, self.c = (nn.Linear(19, 19, bias=False) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        gated = x + self.down(F.silu(self.gate(x)) * self.up(x))
+        return gated + torch.sigmoid(self.a(x)) * self.b(x) + self.c(x).flip(-1)
+
+
 class EncoderLayer(nn.Module):
     """Pre-norm self-attention with a padding mask, then a GELU feed-forward block."""
 

@@ -20,16 +20,16 @@
 
 // HALF: "rel.store"{{.*}}!rel.lane<f32, 8, "halfvec">
 // HALF: "expr.dot"{{.*}}!rel.lane<f32, 8, "halfvec">
-// SINGLE: tile = #rel.tile<"dot", 8, 1, 1, "vector">
-// SINGLE: tile = #rel.tile<"dot", 7, 1, 1, "vector">
+// SINGLE: tile = #rel.tile<"dot", 8, 1, 1, "vector", 1>
+// SINGLE: tile = #rel.tile<"dot", 7, 1, 1, "vector", 1>
 
-// CHECK: tile = #rel.tile<"dot", 4, 2, 1, "list">
-// CHECK: tile = #rel.tile<"dot", 4, 2, 1, "list">
+// CHECK: tile = #rel.tile<"dot", 4, 2, 1, "list", 1>
+// CHECK: tile = #rel.tile<"dot", 4, 2, 1, "list", 1>
 // CHECK-NOT: tile =
 // CHECK: stage = "rel"
 
-// CHUNKS: tile = #rel.tile<"chunks", 0, 2, 4, "">
-// CHUNKS: tile = #rel.tile<"chunks", 0, 3, 3, "">
+// CHUNKS: tile = #rel.tile<"chunks", 0, 2, 4, "", 1>
+// CHUNKS: tile = #rel.tile<"chunks", 0, 3, 3, "", 1>
 
 // APPLIED: %[[X:.*]] = "rel.pack"(%x)
 // APPLIED: %[[W:.*]] = "rel.pack"

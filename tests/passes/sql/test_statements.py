@@ -10,7 +10,7 @@ from irsql.dialects import expr as ex
 from irsql.dialects.sql import ops as so
 from irsql.dialects.tir import ops as ti
 from irsql.ir.attributes import F32, TensorType
-from irsql.ir.core import ArgInfo, Module, Value
+from irsql.ir.core import ArgInfo, Block, Module, Value
 from irsql.ir.target import Limits, Target, attach
 from irsql.passes.rel._limits import depth_of
 from irsql.passes.sql.inline_ctes import InlineCtes
@@ -101,6 +101,24 @@ def test_a_statement_for_each_result_and_packed_operand() -> None:
         if any(isinstance(x, ex.Dot) for x in op.columns.block.ops):
             assert {type(v.owner) for v in op.inputs} == {so.Table, so.Materialise}
     assert not ops_of(m, so.Materialise, "load")
+
+
+def test_a_packed_operand_within_the_statement_of_its_product() -> None:
+    p = Program([("x", TensorType((B, 6), F32), ArgInfo())], {"B": (0, 9)})
+    w, u = p.weight("w", 7, 6), p.weight("u", 5, 7)
+    wide = TensorType((B, 7), F32)
+    h: Value = p.add(ti.Contract(p.args[0], w, maps=PRODUCT, bounds=(B, 7, 6), result_types=[wide])).result
+    h = p.t.elementwise([h], lambda e: e.binary("mul", e.args[0], e.unary("tanh", e.args[0])))
+    y = p.add(ti.Contract(h, u, maps=PRODUCT, bounds=(B, 5, 7), result_types=[TensorType((B, 5), F32)])).result
+    m = sql(p.finish(y))
+    attach(m, Target("slow", options={"packed-operands": "inline"}))
+    run(m, InlineCtes())
+    want = outcomes(m)
+    run(m, Materialise())
+    same(outcomes(m), want, 0.0, "materialise")
+    packs = [op for op in ops_of(m, so.Select) if any(isinstance(x, ex.Pack) for x in op.columns.block.ops)]
+    assert [[type(v.owner) for v in op.inputs] for op in packs] == [[Block], [so.Materialise]]
+    assert len(ops_of(m, so.Materialise)) == 2, "what the second product packs, and the result"
 
 
 def test_a_value_of_two_statements_is_computed_once() -> None:
