@@ -1,13 +1,18 @@
 // Packed operands of lane products and the result are step tables.
 // RUN: irsql-opt %s --no-locations --verify-semantics --pass-pipeline='materialise' | filecheck %s
 // RUN: irsql-opt %s --pass-pipeline=materialise --remarks=- -o %t/out.mlir 2>&1 | filecheck %s --check-prefix=REMARK
-// A target may ask for packed operands inside the statement that reads them.
+// A target may ask for packed operands inside the statement that reads them; what a product gives is a table then.
 // RUN: irsql-opt %s --target pgvector --pass-pipeline=materialise --remarks=- 2>&1 | filecheck %s --check-prefix=INLINE
 
 // REMARK: remark: materialise: passed: @forward: statements: 3, of them of shared selects: 0, of packed operands: 2
 // INLINE: remark: materialise: missed: @forward: packed operands stay common table expressions
-// INLINE: "sql.materialise"
+// INLINE: sym_name = "forward"
 // INLINE-NOT: "sql.materialise"
+// INLINE: "sql.select"(%x.packed, %packed)
+// INLINE: %1 = "sql.materialise"(%0)
+// INLINE: "sql.select"(%1) <{grouped = true
+// INLINE-NOT: "sql.materialise"
+// INLINE: %out0 = "sql.materialise"
 // CHECK: sym_name = "forward"
 // CHECK: %[[X:.*]] = "sql.select"(%x) <{grouped = true
 // CHECK: %[[T:.*]] = "sql.materialise"(%[[X]])
