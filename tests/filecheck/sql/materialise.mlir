@@ -11,7 +11,6 @@
 // INLINE: "sql.select"(%x.packed, %packed)
 // INLINE: %1 = "sql.materialise"(%0)
 // INLINE: "sql.select"(%1) <{grouped = true
-// INLINE-NOT: "sql.materialise"
 // INLINE: %out0 = "sql.materialise"
 // CHECK: sym_name = "forward"
 // CHECK: %[[X:.*]] = "sql.select"(%x) <{grouped = true
