@@ -19,6 +19,7 @@ from irsql.targets.errors import EngineError
 from irsql.targets.program import Column, TableSpec
 from irsql.targets.sqlite import SQLite
 from irsql.targets.tables import from_arrow, to_arrow
+from tests.processes import heed_interrupts
 
 TYPES = {"i64": np.int64, "f32": np.float32, "f64": np.float64, "i1": np.bool_}
 KEYED = TableSpec("t", "x", (Column("i", "i64"), Column("j", "i64")), (Column("v", "f32"),), (2, 3), (), "f32")
@@ -162,7 +163,8 @@ with SQLite() as db:
 
 
 def test_ctrl_c_within_a_statement() -> None:
-    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True,
+                          preexec_fn=heed_interrupts) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == "running\n"
         threading.Event().wait(0.5)

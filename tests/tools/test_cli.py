@@ -16,6 +16,7 @@ from irsql.targets import base, calibration
 from irsql.targets.duckdb_tables import DUCKDB
 from irsql.targets.program import Program
 from irsql.tools import cli
+from tests.processes import heed_interrupts
 from tests.runtime import toy
 
 
@@ -195,9 +196,6 @@ def test_interrupt_and_closed_pipe(loaded: Path) -> None:
         process.stdout.read(1)
         process.stdout.close()
         assert (process.wait(), process.stderr.read()) == (1, b"")
-
-    def heed_interrupts() -> None:  # a test runner in the background of a shell ignores them, and so would its children
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts

@@ -19,6 +19,7 @@ from tests.docs.pages import run, write_commands
 from tests.ir.samples import SOFTMAX
 from tests.ir.test_instruments import with_constant
 from tests.passes.tir.test_shrink import heads
+from tests.processes import heed_interrupts
 from tests.tools.test_bisect_command import PLUGIN
 
 HAS_SOFTMAX = "! grep -q tir.softmax"
@@ -144,7 +145,7 @@ def test_ctrl_c_keeps_the_best_so_far(jobs: str, tmp_path: Path) -> None:
     test = f"echo x >> {shlex.quote(str(log))}; sleep 0.02; ! grep -q tir.gather"
     command = [sys.executable, "-m", "irsql.tools.irsql_reduce", str(tmp_path / "in.mlir"), "--test", test,
                "-o", str(tmp_path / "out.mlir"), "--jobs", jobs]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as process:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and (not log.exists() or len(log.read_text().split()) < 7):
             time.sleep(0.01)
