@@ -117,13 +117,18 @@ def _fold(join: ro.Join, i: int, j: int, base: Value) -> Value:
     e, body = ex.Exprs.body()
     inlined = _Inlined(e, base)
     cells = {name[n, c]: inlined.column(join.inputs[n], c) for n, t in types.items() for c in t.columns}
-    keys = tuple(Key(name[n, k.name], k.extent) for n, t in types.items() for k in t.keys)
+    twice = _twice(join, i, j, base, name) if len(join.inputs) > 2 else {}
+    keys = tuple(Key(name[n, k.name], k.extent) for n, t in types.items() for k in t.keys
+                 if name[n, k.name] not in twice)
     values = tuple(Val(name[n, v.name], v.type) for n, t in types.items() for v in t.values)
     t = RelType(keys, values, any(t.partial for t in types.values()))
     e.end(*(cells[c] for c in t.columns))
-    row: Value = b.insert(ro.Project(base, body=body, result_types=[t])).result
+    part = join.inputs[i]  # the row stands where this part of it does, not where it is joined
+    made = Builder.before_op(part.owner) if part is not base and isinstance(part.owner, ro.Project) else b
+    row: Value = made.insert(ro.Project(base, body=body, result_types=[t])).result
+    row.name = join.inputs[i].name
     inputs = tuple(row if n == i else v for n, v in enumerate(join.inputs) if n != j)
-    on = _conditions(join, i, j, base, name)
+    on = _conditions(join, i, j, base, {column: twice.get(c, c) for column, c in name.items()})
     if len(inputs) > 1:
         others = [(n, rel(v)) for n, v in enumerate(join.inputs) if n != j]
         t = RelType(tuple(k for n, r in others for k in (keys if n == i else [Key(name[n, k.name], k.extent)
@@ -135,9 +140,19 @@ def _fold(join: ro.Join, i: int, j: int, base: Value) -> Value:
         row = b.insert(ro.Filter(row, body=on, result_types=[t])).result
     joined = row
     if t.columns != out.columns:
-        row = project(b, row, out, lambda e: [e.col(c, out.column_type(c)) for c in out.columns])
+        row = project(b, row, out, lambda e: [e.col(twice.get(c, c), out.column_type(c)) for c in out.columns])
     join.replace_with(row)
     return joined
+
+
+def _twice(join: ro.Join, i: int, j: int, base: Value, name: Mapping[Column, str]) -> dict[str, str]:
+    """Keys of input ``j`` that show a key of ``base`` which ``i`` shows too, and the key of ``i``: one is enough."""
+    def shown(n: int) -> dict[str, str]:
+        return {source: name[n, k.name] for k in rel(join.inputs[n]).keys
+                if (source := _source(join.inputs[n], k.name, base)) is not None}
+
+    first, second = shown(i), shown(j)
+    return {column: first[source] for source, column in second.items() if source in first}
 
 
 def _read_through(row: Value) -> None:

@@ -159,8 +159,12 @@ def test_types() -> None:
         t.column_type("w")
     with pytest.raises(ValueError, match="distinct"):
         RelType((Key("v", 1),), (Val("v", F32),)).verify()
-    with pytest.raises(ValueError, match="one axis"):
-        Layout((2, 2), ("a", "b"), (Part(0, "column", 2), Part(1, "lane", 2))).verify()
+    both = Layout((2, 2), ("a", "b"), (Part(0, "column", 2), Part(1, "lane", 2)))
+    both.verify()
+    with pytest.raises(IRError, match="the axes a and b stand in the columns of a row"):
+        _ = both.tiled_axis
+    with pytest.raises(ValueError, match="at most one column part an axis"):
+        Layout((4,), ("a",), (Part(0, "column", 2), Part(0, "column", 2, 2))).verify()
     with pytest.raises(ValueError, match="at most one"):
         Layout((4,), ("a",), (Part(0, "lane", 2), Part(0, "lane", 2, 2))).verify()
     with pytest.raises(ValueError, match="names every axis"):

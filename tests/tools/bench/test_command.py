@@ -116,7 +116,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "call", lambda _, *arguments: load.run(*arguments))
 
 
-FEW = ("--without", "merge-contractions", "--without", "tile-storage", "--without", "materialise", "--without", "dce")
+FEW = ("--without", "merge-contractions", "--without", "inline-ctes", "--without", "materialise", "--without", "dce")
 SCALAR = "select-layout{form=scalar}"
 SMALL = ("--layers", "1", "--contexts", "6,300", "--prompt", "4", "--repeat", "1", "--steps", "2")
 
@@ -184,7 +184,7 @@ def test_what_is_wrong_is_not_compared(work: Path, monkeypatch: pytest.MonkeyPat
         found = real(self, prefix, contexts, steps)
         if self.name == "without merge-contractions":
             return {c: attrs.evolve(m, logits=m.logits * np.float32(1.001)) for c, m in found.items()}
-        if self.name == "without tile-storage":
+        if self.name == "without inline-ctes":
             return {c: attrs.evolve(m, ids=[*m.ids[:-1], m.ids[-1] + 1]) for c, m in found.items()}
         if self.name == "without canonicalise":
             raise EngineError("out of memory")
@@ -195,7 +195,7 @@ def test_what_is_wrong_is_not_compared(work: Path, monkeypatch: pytest.MonkeyPat
     out = capsys.readouterr().out
     assert "WRONG: without merge-contractions: its logits at context 6 are off by 1.0e-03, more than 1e-04" in out
     assert "WRONG: without canonicalise: it fails: out of memory" in out
-    assert "WRONG: without tile-storage: its token 2 after context 6 is not that of the whole pipeline" in out
+    assert "WRONG: without inline-ctes: its token 2 after context 6 is not that of the whole pipeline" in out
 
 
 @pytest.mark.usefixtures("in_process")
