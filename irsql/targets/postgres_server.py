@@ -184,7 +184,7 @@ def wait_until_stopped(folder: Path) -> None:
         If somebody goes on using it.
     """
     until = time.monotonic() + _WAIT_SECONDS
-    while _process(folder):
+    while _process(folder) or in_use(folder):  # the keeper lets go a moment after the server has ended
         if time.monotonic() > until:
             raise EngineError(f"the PostgreSQL server in {folder} is in use by another process")
         time.sleep(0.01)
