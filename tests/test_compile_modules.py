@@ -13,12 +13,13 @@ from torch.nn import functional as F
 from torch.utils import _pytree as pytree
 
 import irsql
+from irsql.compile import pipeline
 from irsql.compiled import Compiled
 from irsql.frontend.importer import UnsupportedError
 from irsql.ir.parser import parse_module
 from irsql.ir.verifier import verify
 from tests.models.importing import Call
-from tests.models.modules import ConvNet, Encoder, Gated, Mlp, TwoOutputs, seeded
+from tests.models.modules import ConvNet, Encoder, FactorsOfSums, Gated, Mlp, TwoOutputs, seeded
 from tests.models.running import relative_error
 from tests.models.targets import TARGETS, on_targets
 
@@ -84,6 +85,25 @@ def test_products_that_meet_element_by_element(target: str) -> None:
         (13, 2, 19), (19, 2, 19)], "gate and up, a and b; c is read the other way round"
     for batch in (0, 1, 7):
         agree(module, compiled, normal(batch, 19, seed=batch))
+
+
+@everywhere
+@pytest.mark.parametrize("least", [0, 1])
+def test_factors_that_come_out_of_sums(least: int, target: str) -> None:
+    """The scale of a norm, and where it always has a term the sum of a softmax; an empty average is 0."""
+    module = seeded(FactorsOfSums())
+
+    def args(batch: int, terms: int, size: float = 1.0) -> list[Tensor]:
+        return [size * normal(batch, 11, seed=batch), 30 * normal(batch, terms, seed=2), normal(terms, 3, seed=terms)]
+
+    t = ("T", least, 50)
+    dims = {"x": {0: "B"}, "s": {0: "B", 1: t}, "v": {0: t}}
+    compiled = compiles(module, args(4, 9), dims, target)
+    without = pipeline(target=target).replace("eager-aggregation,", "")
+    plain = irsql.compile(module, tuple(args(4, 9)), dynamic=dims, target=target, pipeline=without)
+    assert compiled.sql != plain.sql
+    for batch, terms, size in ((1, 1, 1.0), (0, 5, 1.0), (7, 50, 0.0), (2, 3, 1e15), (2, 3, 1e-15), (3, least, 1.0)):
+        agree(module, compiled, *args(batch, terms, size))
 
 
 def padding(*lengths: int, width: int) -> Tensor:

@@ -49,7 +49,7 @@ class SinkUnpack(Pass):
                 if isinstance(op, ro.Project) and isinstance(op.x.owner, ro.Join) and _sink(op, op.x.owner):
                     ctx.remark("passed", op, "an unpack moved below a lookup")
                 elif isinstance(op, ro.Filter) and isinstance(op.x.owner, ro.Unpack) and _take(op, op.x.owner):
-                    ctx.remark("passed", None, "one column of a row is read instead of an unpack and a filter")
+                    ctx.remark("passed", op, "one column of a row is read instead of an unpack and a filter")
             for op in reversed(list(func.block.ops)):
                 if op.pure and op.results and not any(r.uses for r in op.results):
                     op.erase()

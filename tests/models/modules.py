@@ -33,6 +33,17 @@ class Gated(nn.Module):
         return gated + torch.sigmoid(self.a(x)) * self.b(x) + self.c(x).flip(-1)
 
 
+class FactorsOfSums(nn.Module):
+    """A norm before a product with fewer outputs than terms, and the average of rows of ``v`` by a softmax of ``s``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow = nn.Linear(11, 3, bias=False)
+
+    def forward(self, x: Tensor, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        return self.narrow(F.rms_norm(x, (11,), eps=1e-5)), torch.softmax(s, dim=-1) @ v
+
+
 class EncoderLayer(nn.Module):
     """Pre-norm self-attention with a padding mask, then a GELU feed-forward block."""
 

@@ -127,6 +127,7 @@ def test_a_third_relation_stays_joined() -> None:
     assert [len(j.inputs) for j in joins] == [2, 2]
     conditions = [len(j.on.block.terminator.operands) for j in joins]
     assert conditions[1] == 2, "the batch and the output, each said once"
+    assert [len(rel(v).keys) for v in joins[1].inputs] == [4, 2], "batch and output once, and the index of each factor"
     check_stages(stacked(8, residual=True), passes(SelectLayout(lane=4)), count=3)
 
 
