@@ -97,7 +97,7 @@ def test_factors_that_come_out_of_sums(least: int, target: str) -> None:
         return [size * normal(batch, 11, seed=batch), 30 * normal(batch, terms, seed=2), normal(terms, 3, seed=terms)]
 
     t = ("T", least, 50)
-    dims = {"x": {0: "B"}, "s": {0: "B", 1: t}, "v": {0: t}}
+    dims: dict[str, dict[int, Any]] = {"x": {0: "B"}, "s": {0: "B", 1: t}, "v": {0: t}}
     compiled = compiles(module, args(4, 9), dims, target)
     without = pipeline(target=target).replace("eager-aggregation,", "")
     plain = irsql.compile(module, tuple(args(4, 9)), dynamic=dims, target=target, pipeline=without)

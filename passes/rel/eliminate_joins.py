@@ -117,7 +117,7 @@ def _fold(join: ro.Join, i: int, j: int, base: Value) -> Value:
     e, body = ex.Exprs.body()
     inlined = _Inlined(e, base)
     cells = {name[n, c]: inlined.column(join.inputs[n], c) for n, t in types.items() for c in t.columns}
-    # Alone, the row has no table of its own: what reads it reads ``base``. Joined with others it may be one, and is narrow.
+    # Alone, the row is no table: what reads it reads ``base``. Joined with others it may be one, which is to be narrow.
     twice = _twice(join, i, j, base, name) if len(join.inputs) > 2 else {}
     keys = tuple(Key(name[n, k.name], k.extent) for n, t in types.items() for k in t.keys
                  if name[n, k.name] not in twice)
