@@ -13,11 +13,9 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import psycopg
 import pyarrow as pa
-from psycopg.pq import TransactionStatus
 
 from irsql.targets import postgres_rows, postgres_server
 from irsql.targets.control import MODEL, STATE
@@ -26,6 +24,16 @@ from irsql.targets.errors import EngineError
 from irsql.targets.postgres_control import APPENDS, CONTROL, FILLS, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
 from irsql.targets.postgres_places import Place
 from irsql.targets.program import TableSpec
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg.pq import TransactionStatus
+else:
+    try:
+        import psycopg
+        from psycopg.pq import TransactionStatus
+    except ImportError:  # what a place holds is told without it, for whoever has no PostgreSQL has other engines
+        psycopg = None
 
 TEMPORARY = "pg_temp"
 _MANY = 512
@@ -64,6 +72,9 @@ class Postgres(Driver):
         memory_limit: str | None = None,
         temp_directory: str | os.PathLike[str] | None = None,
     ) -> None:
+        if psycopg is None:
+            raise EngineError("PostgreSQL is spoken to with psycopg, which is not installed: pip install "
+                              "'irsql[postgres]'")  # fmt: skip
         if temp_directory is not None:
             raise EngineError("PostgreSQL decides itself where its temporary files are: it takes no folder for them")
         self._settings = dict(SESSION)

@@ -12,7 +12,7 @@ import pytest
 import irsql
 from irsql import api
 from irsql.ir.target import Costs, Target
-from irsql.targets import base, calibration
+from irsql.targets import base, calibration, postgres_server
 from irsql.targets.duckdb_tables import DUCKDB
 from irsql.targets.program import Program
 from irsql.tools import cli
@@ -205,3 +205,29 @@ def test_interrupt_and_closed_pipe(loaded: Path) -> None:
         process.stdout.read(1)
         process.send_signal(signal.SIGINT)
         assert (process.wait(), process.stderr.read()) == (130, b"")
+
+
+WITHOUT_PSYCOPG = """
+import sys
+sys.modules["psycopg"] = None
+from irsql.tools.cli import main
+main()
+"""
+
+
+def test_without_a_client_of_postgresql_other_engines_run(tmp_path: Path) -> None:
+    """The client comes with an extra: a folder is a checkpoint, or is said to need it, all the same."""
+    folder = tmp_path / "x.pg"
+    (folder / postgres_server.DATA).mkdir(parents=True)
+    (folder / postgres_server.DATA / "PG_VERSION").write_text("18\n")
+    needs = "irsql: PostgreSQL is spoken to with psycopg, which is not installed: pip install 'irsql[postgres]'\n"
+    for words, err in (
+        (["load", cli.DEMO, "-o", tmp_path / "demo.db"], None),
+        (["generate", folder, "x"], needs),
+        (["generate", "postgresql://localhost/x", "x"], needs),
+    ):
+        done = subprocess.run([sys.executable, "-c", WITHOUT_PSYCOPG, *map(str, words)], capture_output=True, text=True,
+                              check=False)  # fmt: skip
+        assert done.returncode == (err is not None), done.stderr
+        assert err is None or done.stderr.endswith(err)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["demo.db", "x.pg"]
