@@ -117,7 +117,7 @@ class Compiled:
             self._fill_dims(symbols)
             for statement in self._plan:
                 self._db.execute(statement)
-        return iter([(spec, self._db.read(spec)) for spec in self._function.outputs])
+            return iter([(spec, self._db.read(spec)) for spec in self._function.outputs])
 
     def accepts(self, tensors: Iterable[torch.Tensor]) -> bool:
         """Whether the module was compiled for tensors of these shapes."""

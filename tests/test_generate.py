@@ -33,6 +33,26 @@ def logit_error(ours: np.ndarray[Any, Any], model: Any, ids: list[int]) -> float
     return float(np.abs(ours - want).max() / np.abs(want).max())
 
 
+@pytest.mark.parametrize("target", ["postgres", "pgvector"])
+def test_tokens_change_nothing_in_the_catalogue(target: str) -> None:
+    """PostgreSQL writes a row for each table that is made, dropped or truncated, which only vacuuming removes."""
+    changes = """SELECT SUM(n_tup_ins + n_tup_upd + n_tup_del), pg_stat_force_next_flush()::text
+        FROM pg_stat_sys_tables WHERE relname IN ('pg_class', 'pg_attribute', 'pg_depend', 'pg_type')"""
+    seen = []
+    with irsql.load(DEMO, target=target, progress=False) as model:
+        for _ in range(3):
+            sequence = model.sequence()
+            sequence.prefill(PROMPT)
+            for _ in range(5):
+                sequence.step()
+                sequence.logits()
+            sequence.delete()
+            model.db.rows(changes)  # what this transaction has counted is there after its end
+            seen.append(model.db.rows(changes)[0][0])
+    assert seen[0] > 0  # the tables were made
+    assert seen[2] == seen[1]
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_random_llama_in_shards(tmp_path: Path, target: str) -> None:
     """More shapes: test_llama_matrix.py."""

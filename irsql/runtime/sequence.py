@@ -134,12 +134,14 @@ class TokenSequence:
         """The logits of the token after the last one."""
         self._sync()
         self._refresh()
-        if self.waiting:
-            self.model.run([self])
-        db = self.model.db
-        _, function = self.model._fresh[self.number]
-        spec = control.output(self.model.program.functions[function], "logits")
-        table = db.read(spec)
+        self.model.run_ahead([self])
+        db, waiting = self.model.db, self.waiting
+        with changing([self]), db.transaction():
+            if waiting:
+                self.model._advance([self], run=True, draw=False)
+            _, function = self.model._fresh[self.number]
+            spec = control.output(self.model.program.functions[function], "logits")
+            table = db.read(spec)
         mine = table.filter(pc.call_function("equal", [table.column(spec.keys[0].name), self.number]))
         mine = mine.set_column(0, spec.keys[0].name, pa.array(np.zeros(mine.num_rows, np.int64)))
         return from_arrow(spec, mine, {"B": 1, "S": 1})[0]
@@ -254,7 +256,8 @@ class TokenSequence:
         """See to it that the next step has logits: either tokens wait, or the last step's are this sequence's."""
         if not self._ids:
             raise UserError("the sequence is empty: prefill it first")
-        if not self.waiting and self.model._fresh.get(self.number, (0, ""))[0] != len(self._ids):
+        left = self.model._fresh.get(self.number, (0, ""))[0] if self.model.db.keeps_results else 0
+        if not self.waiting and left != len(self._ids):
             self._rewind()
 
     def _rewind(self) -> None:

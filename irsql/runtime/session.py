@@ -353,6 +353,11 @@ class Model:
                 return
             self._advance(list(upto), run=True, draw=False, upto=upto)
 
+    def run_ahead(self, sequences: Sequence[TokenSequence]) -> None:
+        """Leave no more than one step can run."""
+        if sum(s.waiting for s in sequences) > PREFILL_CHUNK:
+            self.run(sequences, leave=1)
+
     def step(self, sequences: Sequence[TokenSequence]) -> list[int]:
         """Draw the next token of each sequence, all in one step; what waits is run before.
 
@@ -369,8 +374,7 @@ class Model:
             s._sync()
             s._check_room(1)
             s._refresh()
-        if sum(s.waiting for s in sequences) > PREFILL_CHUNK:
-            self.run(sequences, leave=1)
+        self.run_ahead(sequences)
         waiting = {s.waiting > 0 for s in sequences}
         if len(waiting) > 1:
             # Some have logits already: run the others first, then draw for all from one table.

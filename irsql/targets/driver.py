@@ -104,6 +104,8 @@ class Driver(ABC):
         Connections that can write into one database at the same time.
     shares_state
         Whether other processes may write the same state between two transactions.
+    keeps_results
+        Whether the rows that a function leaves are there after its transaction.
     beside
         Endings of the files that the engine keeps beside a database.
     parallel
@@ -119,6 +121,7 @@ class Driver(ABC):
     control: ClassVar[Control]
     writers: ClassVar[int] = 1
     shares_state: ClassVar[bool] = False
+    keeps_results: ClassVar[bool] = True
     beside: ClassVar[tuple[str, ...]] = ()
     parallel: ClassVar[bool] = True
     schemes: ClassVar[tuple[str, ...]] = ()

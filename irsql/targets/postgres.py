@@ -64,6 +64,7 @@ class Postgres(Driver):
     control = CONTROL
     writers = 2
     shares_state = True
+    keeps_results = False  # to empty a temporary table, other than by the end of a transaction, costs catalogue rows
     schemes = ("postgresql", "postgres")
 
     def __init__(

@@ -77,14 +77,11 @@ class PostgresControl(Control):
 
     def create_spec(self, spec: TableSpec, catalog: str | None = None, exists_ok: bool = False) -> str:
         """In a state, rows are found by their keys; those of a model get theirs when it is loaded."""
-        return self._create_spec(spec, catalog, exists_ok)
-
-    def _create_spec(self, spec: TableSpec, catalog: str | None, exists_ok: bool, kept: bool = False) -> str:
         keys = [k.name for k in spec.keys] if catalog == STATE else []
-        return self._create(spec.name, [(c.name, c.type) for c in spec.columns], catalog, exists_ok, keys, kept)
+        return self._create(spec.name, [(c.name, c.type) for c in spec.columns], catalog, exists_ok, keys)
 
     def _create(self, table_name: str, columns: Sequence[tuple[str, str]], catalog: str | None, exists_ok: bool,
-                keys: Sequence[str] = (), kept: bool = False) -> str:  # fmt: skip
+                keys: Sequence[str] = ()) -> str:  # fmt: skip
         plain = [_PLAIN] if sum(_bytes(t) for _, t in columns) <= _ROW_BYTES else []
         parts: list[exp.Expr] = [
             exp.ColumnDef(this=name(c), kind=self.column_type(t, catalog),
@@ -93,27 +90,19 @@ class PostgresControl(Control):
             parts.append(exp.PrimaryKey(expressions=[name(k) for k in keys]))
         properties = None
         if catalog is None:
-            emptied = [] if kept else [exp.OnCommitProperty(delete=True)]
-            properties = exp.Properties(expressions=[exp.TemporaryProperty(), *emptied])
+            properties = exp.Properties(expressions=[exp.TemporaryProperty(), exp.OnCommitProperty(delete=True)])
         schema = exp.Schema(this=table(table_name, catalog), expressions=parts)
         text = self.text(exp.Create(this=schema, kind="TABLE", exists=exists_ok, properties=properties))
         return text if plain or catalog is None else text + _INLINE
 
     def temporaries(self, program: Program) -> list[str]:
-        """As in the base class; the results of functions stay after their transaction, until the next one."""
+        """As in the base class, and the results, which no statement creates."""
         results = {spec.name: spec for f in program.functions.values() for spec in f.outputs}
-        kept = [self._create_spec(spec, None, exists_ok=True, kept=True) for spec in results.values()]
-        return [*kept, *super().temporaries(program)]
+        return [*(self.create_spec(spec, exists_ok=True) for spec in results.values()), *super().temporaries(program)]
 
     def statements(self, function: Function) -> list[str]:
-        """Results are truncated: rows that DELETE leaves in a temporary table are never cleaned up."""
-        results = {spec.name for spec in function.outputs}
-        out: list[str] = []
-        for s in function.statements:
-            if s.table in results and s.kind != "append":
-                out.append(self.text(exp.TruncateTable(expressions=[table(s.table)])))
-            out.append(s.sql)
-        return out
+        """As in the base class; tables are empty where a transaction begins."""
+        return [s.sql for s in function.statements]
 
 
 CONTROL = PostgresControl("postgres", emptied=True)
