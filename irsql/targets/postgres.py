@@ -21,7 +21,8 @@ from irsql.targets import postgres_rows, postgres_server
 from irsql.targets.control import MODEL, STATE
 from irsql.targets.driver import Driver, file_name, is_address, quoted
 from irsql.targets.errors import EngineError
-from irsql.targets.postgres_control import APPENDS, CONTROL, FILLS, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
+from irsql.targets.postgres_control import CONTROL, FILLS, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
+from irsql.targets.postgres_growth import ADDS, REMOVES, Growth
 from irsql.targets.postgres_places import Place
 from irsql.targets.program import TableSpec
 
@@ -36,8 +37,6 @@ else:
         psycopg = None
 
 TEMPORARY = "pg_temp"
-_MANY = 512
-"""So many new rows make another plan worth while."""
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _WORDS = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")*)"(\.)?""")
 
@@ -91,7 +90,7 @@ class Postgres(Driver):
         self.closed = self._within = False
         self._place, self._server, self._schemas = place, server, schemas
         self._made: list[str] = []
-        self._grown: dict[str, tuple[int, int]] = {}
+        self._growth = Growth()
         self._open: psycopg.Connection[tuple[Any, ...]] | None = None
 
     # -- the connection --------------------------------------------------------------------------------
@@ -344,7 +343,7 @@ class Postgres(Driver):
         found = FILLS.match(out)
         if found is not None:
             out.fills = found[1]
-        added = APPENDS.match(sql)
+        added = ADDS.match(sql)
         if added is not None:
             out.appends = self._placed(added[1])
         return out
@@ -366,23 +365,15 @@ class Postgres(Driver):
                 if statement.fills:  # what reads the table is planned next, and its plan stays
                     self._connection.execute(f"ANALYZE {statement.fills}".encode())
                     statement.fills = ""
-                if statement.appends:
-                    self._grow(statement.appends, done.rowcount)
+                if statement.appends and self._growth.added(statement.appends, done.rowcount):
+                    self._connection.execute(f"ANALYZE {statement.appends}".encode())
                 return done
             placed = self._placed(statement, filled=parameters is not None)
-            return self._connection.execute(placed.encode(), parameters, prepare=False)
-
-    def _grow(self, table: str, rows: int) -> None:
-        """Have a state's table analysed each time its new rows have doubled, which plans what reads it anew.
-
-        The plan for few rows looks at all rows of a sequence for each of its tokens.
-        """
-        new, enough = self._grown.get(table, (0, _MANY))
-        new += rows
-        if new >= enough:
-            self._connection.execute(f"ANALYZE {table}".encode())
-            enough = 2 * new
-        self._grown[table] = new, enough
+            done = self._connection.execute(placed.encode(), parameters, prepare=False)
+            gone = REMOVES.match(statement)
+            if gone is not None:
+                self._growth.removed(self._placed(gone[1]), done.rowcount)
+            return done
 
     def read(self, spec: TableSpec, catalog: str | None = None) -> pa.Table:
         """All rows of a table of a program."""
@@ -415,6 +406,9 @@ class Postgres(Driver):
             if not nested and state != TEMPORARY:
                 self.rows("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCKS, state])
             yield
+        if not nested and state == TEMPORARY:
+            for table in self._growth.to_vacuum():  # as the server itself does it, but for temporary tables
+                self.execute(f"VACUUM {table}")
 
     def _roll_back(self) -> None:
         with suppress(psycopg.Error):

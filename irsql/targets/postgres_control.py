@@ -18,8 +18,6 @@ OLDEST, OLDEST_VECTOR = 160000, (0, 7)
 """What irsql needs: the server's version, and pgvector's."""
 FILLS = re.compile(r'INSERT INTO ("(?:[^"]|"")*") \(')
 """The beginning of what fills a temporary table."""
-APPENDS = re.compile(r'INSERT INTO ("state"\."(?:[^"]|"")*") \(')
-"""The beginning of what adds rows to a state."""
 LOCKS = 0x6972
 """Namespace of irsql's advisory locks."""
 SESSION = {

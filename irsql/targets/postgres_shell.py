@@ -16,7 +16,8 @@ from sqlglot import exp
 from irsql.targets import postgres_rows
 from irsql.targets.control import META, MODEL, STATE, VOCABULARY, col, equal, name, named, table
 from irsql.targets.driver import literal, quoted
-from irsql.targets.postgres_control import APPENDS, CONTROL, FILLS, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
+from irsql.targets.postgres_control import CONTROL, FILLS, LOCKS, OLDEST, OLDEST_VECTOR, SESSION
+from irsql.targets.postgres_growth import ADDS
 from irsql.targets.program import Program, TableSpec
 from irsql.targets.shell import STEPS, WEIGHTS, Shell, Writer, drawn_tokens
 
@@ -112,7 +113,7 @@ class PostgresShell(Shell):
         r"""In the first step of a connection the planner is told what a table holds before its readers are planned."""
         out = []
         for line in super().step(script, statements):
-            filled = FILLS.match(line) or APPENDS.match(line)
+            filled = FILLS.match(line) or ADDS.match(line)
             out += [line] if filled is None else [line, f"\\if :{_new(script)}", f"ANALYZE {filled[1]};", "\\endif"]
         return [*out, f"\\set {_new(script)} false"]
 

@@ -102,6 +102,24 @@ def test_a_state_that_has_grown_is_analysed() -> None:
         assert seen == [(-1,), (600,), (600,), (1200,)]
 
 
+def test_rows_of_deleted_sequences_make_room() -> None:
+    """The server cleans up after everybody, but not in temporary tables."""
+    with Postgres() as db:
+        db.attach(":memory:", MODEL)
+        db.attach(":memory:", STATE)
+        db.execute(db.control.create_spec(KEYED, STATE))
+        fill = db.prepare('INSERT INTO "state"."t" ("i", "j", "v") SELECT 0, n, 1 FROM generate_series(1, 1000) AS n')
+        sizes = []
+        for _ in range(8):
+            with db.transaction():
+                db.execute(fill)
+            with db.transaction():
+                db.execute(db.control.delete("t", STATE, ("i",)), [0])
+            sizes += db.rows("SELECT pg_total_relation_size('pg_temp.t')")
+        assert sizes[-1] == sizes[1]
+        assert db.rows("SELECT count(*) FROM pg_temp.t") == [(0,)]
+
+
 def test_a_cursor_shares_what_is_in_memory_but_the_state() -> None:
     with Postgres() as db:
         db.attach(":memory:", MODEL)
