@@ -78,6 +78,8 @@ class Limits(Attribute):
         Common table expressions of one statement.
     max_function_args
         Arguments of one function call.
+    max_lane
+        Elements of a lane.
     """
 
     max_columns: int = 1000
@@ -88,6 +90,7 @@ class Limits(Attribute):
     max_statement_bytes: int = 900_000
     max_ctes: int = 500
     max_function_args: int = 100
+    max_lane: int = 2048
 
 
 @attribute("irsql.costs")

@@ -276,8 +276,10 @@ class Emitter:
         """``aggregate FILTER (WHERE condition)``."""
         return exp.Filter(this=aggregate, expression=exp.Where(this=condition))
 
-    def pad(self, lane: exp.Expr, type_: ex.LaneType) -> exp.Expr:
-        """Fill a lane with zeros up to its length."""
+    def pad(self, lane: exp.Expr, type_: ex.LaneType, maybe_empty: bool) -> exp.Expr:
+        """Fill a lane with zeros up to its length; one that may be empty may be NULL."""
+        if maybe_empty:
+            lane = exp.Coalesce(this=lane, expressions=[self.list_of([])])
         return call("LIST_RESIZE", lane, number(type_.length), self.constant(0.0, type_.element))
 
     def subscript(self, lane: exp.Expr, position: int) -> exp.Expr:

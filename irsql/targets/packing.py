@@ -24,6 +24,11 @@ def _filled(layout: Layout, nth: int) -> int:
     return max(0, min(lane, extent - nth * lane))
 
 
+def _padded(e: Emitter, lay: Layout, nth: int, cell: exp.Expr, type_: ex.LaneType) -> exp.Expr:
+    filled = _filled(lay, nth)
+    return cell if filled == type_.length else e.pad(cell, type_, maybe_empty=not filled)
+
+
 def lane(e: Emitter, op: ex.Pack, t: RelType, index: int, read: Columns) -> exp.Expr:
     """One packed column by an ordered aggregate."""
     lay, type_ = t.layout, op.result.type
@@ -32,7 +37,7 @@ def lane(e: Emitter, op: ex.Pack, t: RelType, index: int, read: Columns) -> exp.
     for condition in op.condition:
         out = e.filtered(out, e.value(condition, read))
     nth = index - len(t.keys) if lay.column else 0
-    return e.lane(out if _filled(lay, nth) == type_.length else e.pad(out, type_), type_)
+    return e.lane(_padded(e, lay, nth, out, type_), type_)
 
 
 def _digit_of(op: ex.Pack) -> tuple[Value, int] | None:
@@ -87,8 +92,7 @@ def pivoted(e: Emitter, op: so.Select, base: exp.Select, group: list[exp.Expr], 
         assert isinstance(p, ex.Pack)
         type_ = p.result.type
         assert isinstance(type_, ex.LaneType)
-        cell = e.subscript(column("ll"), n)
-        cells.append(cell if _filled(lay, n) == type_.length else e.pad(cell, type_))
+        cells.append(_padded(e, lay, n, e.subscript(column("ll"), n), type_))
     return exp.Select(expressions=[exp.alias_(c, n, quoted=True) for c, n in zip(cells, t.columns, strict=True)],
                       from_=exp.From(this=_sub(middle, "p1")))
 

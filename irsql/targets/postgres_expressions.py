@@ -178,8 +178,8 @@ class PostgresEmitter(Emitter):
         """An array that is as long as the lane, as a vector."""
         return exp.Cast(this=items, to=self.data_type(type_))
 
-    def pad(self, lane: exp.Expr, type_: ex.LaneType) -> exp.Expr:
-        """Zeros behind the elements, as many as the lane wants."""
+    def pad(self, lane: exp.Expr, type_: ex.LaneType, maybe_empty: bool) -> exp.Expr:
+        """Zeros behind the elements, as many as the lane wants; NULL is no element to ``||``."""
         return _slice(exp.Paren(this=exp.DPipe(this=lane, expression=self._zeros(type_.length))), 0, type_.length)
 
     def _zeros(self, count: int) -> exp.Expr:

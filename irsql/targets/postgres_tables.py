@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import attrs
+
 from irsql.ir.target import Capability, Costs, LayoutDefaults, Limits, Target, ValueContract
 from irsql.targets.base import Backend
 from irsql.targets.postgres_expressions import PostgresEmitter
 
 _SCALAR_ROWS = "element-wise operators run on scalar rows"
-_MACHINE, _DATE = "2-core x86-64, 2.6 GHz", "2026-11-26"
+_MACHINE, _DATE = "AMD EPYC, 2 cores, Linux", "2026-11-26"
 _FUNCTIONS = {
     "exp": "EXP", "log": "LN", "sqrt": "SQRT", "sin": "SIN", "cos": "COS", "tanh": "TANH", "abs": "ABS",
     "floor": "FLOOR", "ceil": "CEIL", "trunc": "TRUNC", "round": "ROUND", "sign": "SIGN", "isnan": "=", "pow": "POWER",
 }  # fmt: skip
 # PostgreSQL itself: 1,600 columns of a table, 1,664 of a select, 8 kB a row (a double has 8 bytes), 100 arguments
 _LIMITS = Limits(max_columns=1600, max_expression_depth=64, max_sum_terms=1000, max_function_args=100)
+_VECTOR_LIMITS = attrs.evolve(_LIMITS, max_lane=16_000)
 _CONTRACT = ValueContract(
     float32=False, sum_of_f32_is_f64=True, underflow_raises=True, overflow_raises=True, exp_overflow_raises=True,
     integer_division="truncates", mod_sign="dividend", division_by_zero="error", folds_quoted_case=False,
@@ -24,7 +27,8 @@ _OPTIONS = {"step-tables": "emptied", "shared-selects": "tables", "packed-operan
 
 TARGET = Target(
     name="postgres", version="16", dialect="postgres", functions=_FUNCTIONS, limits=_LIMITS,
-    costs=Costs(machine=_MACHINE, date=_DATE, byte_ns=0.3, row_ns=150.0, group_ns=300.0, statement_ms=0.1, term_us=2.0),
+    costs=Costs(machine=_MACHINE, date=_DATE, mac_ns={"wide": 9.822, "wsum": 20.29}, byte_ns=0.4863, row_ns=0.0,
+                group_ns=200.8, statement_ms=0.0, term_us=0.7066, pack_ns=332.9, unpack_ns=0.0),
     layout=LayoutDefaults(carriers=()), contract=_CONTRACT, options=_OPTIONS,
 )
 """Without an extension: scalar rows and wide columns."""
@@ -38,9 +42,10 @@ def _with_vectors(name: str) -> Target:
             *(Capability(op, c, "lowered", "unnest", _SCALAR_ROWS) for c in _VECTORS
               for op in ("map", "add", "mul", "scale", "sum")),
         ),
-        functions={**_FUNCTIONS, **{f"dot.{c}": "INNER_PRODUCT" for c in _VECTORS}}, limits=_LIMITS,
-        costs=Costs(machine=_MACHINE, date=_DATE, mac_ns={"vector": 4.0}, byte_ns=0.3, row_ns=150.0, group_ns=300.0,
-                    statement_ms=0.1, term_us=2.0, pack_ns=200.0, unpack_ns=100.0),
+        functions={**_FUNCTIONS, **{f"dot.{c}": "INNER_PRODUCT" for c in _VECTORS}}, limits=_VECTOR_LIMITS,
+        costs=Costs(machine=_MACHINE, date=_DATE, mac_ns={"vector": 0.0, "wide": 473.8, "wsum": 21.55}, byte_ns=0.5794,
+                    row_ns=114.6, group_ns=124.1, statement_ms=0.05943, term_us=0.2519, pack_ns=597.4, unpack_ns=0.0,
+                    call_ns=21.17),
         layout=LayoutDefaults(carriers=("vector",)), contract=_CONTRACT, options=_OPTIONS,
     )
 

@@ -16,8 +16,8 @@ TARGET = Target(
     # SQLite itself: 2,000 columns, 64 tables a join, depth 1,000, 127 arguments
     limits=Limits(max_columns=2000, max_joins=60, max_expression_depth=64, max_sum_terms=1000,
                   max_function_args=100),
-    costs=Costs(machine="2-core x86-64, 2.6 GHz", date="2026-11-23", byte_ns=1.0, row_ns=100.0, group_ns=200.0,
-                statement_ms=0.05, term_us=1.0),
+    costs=Costs(machine="AMD EPYC, 2 cores, Linux", date="2026-11-26", mac_ns={"wide": 26.24, "wsum": 56.14},
+                byte_ns=1.447, row_ns=293.6, group_ns=0.0, statement_ms=0.0, term_us=0.0, pack_ns=775.8, unpack_ns=0.0),
     layout=LayoutDefaults(carriers=()),
     contract=ValueContract(float32=False, sum_of_f32_is_f64=True, has_nan=False, nan_greatest=False,
                            integer_division="truncates", mod_sign="dividend", division_by_zero="null", boolean=False),

@@ -118,7 +118,8 @@ def work(c: Contraction, tile: ro.Tile | None, sizes: Mapping[str, int], target:
     axis = axis_of(c)
     assert axis is not None
     beside = beside_axis(c)
-    cores = _cores(c, axis, beside if tile.beside > 1 else None, tile.segments, sizes, target)
+    branches = tile.columns / -(-tile.columns // tile.segments)  # the longest decides
+    cores = _cores(c, axis, beside if tile.beside > 1 else None, branches, sizes, target)
     rows = every / loops[axis.project_key] / tile.beside
     if tile.form == "chunks":
         rows *= tile.segments
@@ -171,12 +172,12 @@ def stored_rows(c: Contraction, axis: Shared | None, beside: Free | None, sizes:
     return rows
 
 
-def _cores(c: Contraction, axis: Shared | None, beside: Free | None, segments: int, sizes: Mapping[str, int],
+def _cores(c: Contraction, axis: Shared | None, beside: Free | None, branches: float, sizes: Mapping[str, int],
            target: Target) -> float:
     """Cores that share the product: each needs enough stored rows, or a branch of its own."""
     layout = target.layout
     if layout.cores == 1:
         return 1.0
     rows = stored_rows(c, axis, beside, sizes)
-    return min(float(layout.cores), max(1.0, rows / layout.min_rows_per_core) * segments)
+    return min(float(layout.cores), max(1.0, rows / layout.min_rows_per_core) * branches)
 

@@ -36,8 +36,8 @@ from irsql.passes.rel._storage import storage
 
 _KEYS = 20
 """Key columns that a join of two operands may have."""
-_SHORTEST, _LONGEST = 16, 2048
-"""Lane lengths that are tried: the powers of two between, and the whole axis up to the longest."""
+_SHORTEST = 16
+"""Lane lengths that are tried: the powers of two from here on, and the whole axis up to what a lane can have."""
 _MOST_SUMS = 64
 """Most columns of a weighted sum that are tried."""
 
@@ -193,7 +193,10 @@ class SelectLayout(Pass):
         axis = axis_of(c)
         if axis is None or max(lane, 1) * columns < int(str(axis.extent)):
             return None
-        return ro.Tile("dot", lane, columns, segments, self._carriers(c, target)[0] if lane else "", beside)
+        carriers = self._carriers(c, target) if lane else [""]
+        if not carriers:
+            raise IRError(f"the option tile of select-layout asks for lanes, which {target.name} has not")
+        return ro.Tile("dot", lane, columns, segments, carriers[0], beside)
 
     def _carriers(self, c: Contraction, target: Target) -> list[str]:
         """Lane carriers to choose from."""
@@ -211,11 +214,13 @@ class SelectLayout(Pass):
             rows = next((n for n in range(rows, 2 * rows) if extent % n == 0), rows)
             yield [ro.Tile("chunks" if rows > 1 else "dot", 0, -(-extent // rows), rows, "", beside)]
             return
-        powers = [2 ** n for n in range(int(math.log2(_SHORTEST)), int(math.log2(_LONGEST)) + 1)]
-        lanes = [self.lane] if self.lane else [n for n in powers if n < extent] + [min(extent, _LONGEST)]
+        longest = min(extent, target.limits.max_lane)
+        powers = (2 ** n for n in range(int(math.log2(_SHORTEST)), longest.bit_length()))
+        lanes = [self.lane] if self.lane else [*(n for n in powers if n < longest), longest]
         seen: set[int] = set()
         for lane in lanes:
             columns = min(-(-extent // lane), self.max_columns // beside)
+            columns = -(-extent // -(-extent // columns)) if columns else 0  # none of padding alone
             if columns and columns not in seen:
                 seen.add(columns)
                 most = target.layout.cores if columns >= 4 else 1

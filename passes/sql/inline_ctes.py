@@ -3,7 +3,8 @@
 A select without aggregates is its reader's business: its inputs and conditions move into the reader and its columns are
 substituted (select merging; sqlglot's ``merge_subqueries``, ibis' ``merge_select_select`` do the same on their trees).
 A projection above an aggregate becomes the aggregate's select list. What would compute something expensive twice stays
-a CTE.
+a CTE, and so does a product of lanes whose reader joins it: an engine may then order the joins so that it hashes the rows
+of a weight, kilobytes each, where it could hash numbers.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ class InlineCtes(Pass):
             return "one select reads it more than once"
         if (tables := len(c.inputs) + len(p.inputs) - 1) > self.max_inputs:
             return f"one FROM would have {tables} tables, more than max-inputs={self.max_inputs}"
+        if len(p.inputs) > 1 and len(c.inputs) > 1 and any(isinstance(op, ex.Dot) for op in p.columns.block.ops):
+            return "it multiplies lanes, and its reader would join rows of lanes instead of their products"
         single = len(p.result.uses) == 1
         uses = _column_uses(c, i)
         by_name = dict(zip(rel(p.result).columns, p.columns.block.terminator.operands, strict=True))

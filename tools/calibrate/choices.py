@@ -21,11 +21,14 @@ from irsql.targets.calibration import calibrated
 from irsql.tools.calibrate.fit import kendall_tau, predicted
 from irsql.tools.calibrate.probe import Probe, Shape, loaded, measure
 
-SHAPES = (Shape(1, 2048, 2048), Shape(1, 1024, 4096), Shape(16, 512, 2048))
-ROUNDS = 8
+SHAPES = (Shape(1, 2048, 2520), Shape(1, 1024, 5040), Shape(16, 512, 2520))
+"""Their axes have many divisors, so that there is much to choose from without lanes too."""
+ROUNDS, SECONDS = 3, 20.0
+"""Every layout is timed so often, and again as often as these seconds allow."""
+MOST_ROUNDS = 30
 COLUMNS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)
 """Lanes that a row is cut into."""
-WIDE = (16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 576, 640, 704, 768, 896, 960)
+WIDE = (840, 630, 504, 420, 360, 315, 280, 252, 210, 180, 168, 140, 126, 120, 105, 90, 84, 72, 70, 60)
 """Columns of a row without lanes."""
 
 
@@ -82,7 +85,7 @@ def judge(probes: Sequence[Probe], costs: Costs, target: str) -> Choice:
                   first.milliseconds / best.milliseconds, tau)  # fmt: skip
 
 
-def choices(target: str, rounds: int = ROUNDS) -> list[Choice]:
+def choices(target: str) -> Iterator[Choice]:
     """Measure every layout of every product, in turns.
 
     Raises
@@ -91,7 +94,6 @@ def choices(target: str, rounds: int = ROUNDS) -> list[Choice]:
         If a product is wrong.
     """
     to = calibrated(backend(target).target)
-    out = []
     for shape in SHAPES:
         probes: dict[str, Probe] = {}
         for layout in tqdm(list(layouts(shape, to)), desc=f"compiling {shape.label}", disable=None):
@@ -99,11 +101,12 @@ def choices(target: str, rounds: int = ROUNDS) -> list[Choice]:
             probes.setdefault(probe.tile, probe)
         with tempfile.TemporaryDirectory(prefix="irsql-") as folder:
             found = list(probes.values())
-            bar = tqdm(total=(rounds + 1) * len(found), desc=f"measuring on {target}", disable=None)
-            with bar, loaded(found, target, Path(folder) / "choices.db") as db:
-                measure(found, db, rounds, bar.update)
-        out.append(judge(found, to.costs, target))
-    return out
+            with loaded(found, target, Path(folder) / "choices.db") as db:
+                measure(found, db, ROUNDS)
+                more = int(SECONDS * 1e3 / sum(p.milliseconds for p in found))
+                for _ in tqdm(range(min(more, MOST_ROUNDS)), desc=f"measuring on {target}", disable=None):
+                    measure(found, db, 1)
+        yield judge(found, to.costs, target)
 
 
 def main(targets: Sequence[str]) -> None:

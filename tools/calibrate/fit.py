@@ -21,7 +21,8 @@ COLUMNS = {"statement_ms": "statements", "term_us": "terms", "call_ns": "calls",
            "row_ns": "rows", "group_ns": "grouped", "byte_ns": "bytes", "pack_ns": "packed", "unpack_ns": "unpacked"}
 """Coefficient to what it multiplies."""
 LANES = (16, 32, 64, 128, 256, 512, 1024, 2048)
-SHAPES = (Shape(1, 1024, 1024), Shape(1, 4096, 512), Shape(1, 512, 4096), Shape(1, 128, 128), Shape(16, 2048, 256))
+SHAPES = (Shape(1, 1024, 1024), Shape(1, 4096, 512), Shape(1, 512, 4096), Shape(1, 128, 128), Shape(16, 2048, 256),
+          Shape(16, 512, 2048))  # fmt: skip
 SUMS = (Shape(8, 64, 512, sums=True), Shape(32, 64, 512, sums=True))
 
 

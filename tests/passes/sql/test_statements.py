@@ -67,6 +67,20 @@ def test_nothing_expensive_is_computed_twice() -> None:
         assert written == 1
 
 
+@pytest.mark.parametrize("lane", [0, 2])
+def test_a_product_of_lanes_is_not_joined_as_lanes(lane: int) -> None:
+    """The engine might hash the rows of a weight to find what is added to their products."""
+    p = Program([("x", TensorType((B, 6), F32), ArgInfo()), ("r", TensorType((B, 5), F32), ArgInfo())], {"B": (0, 9)})
+    w, t = p.weight("w", 5, 6), TensorType((B, 5), F32)
+    y = p.add(ti.Contract(p.args[0], w, maps=PRODUCT, bounds=(B, 5, 6), result_types=[t])).result
+    m = sql(p.finish(p.t.elementwise([y, p.args[1]], lambda e: e.binary("add", *e.args))), lane)
+    want = outcomes(m)
+    run(m, InlineCtes())
+    same(outcomes(m), want, 1e-6, "inline-ctes")
+    products = [s for s in ops_of(m, so.Select) if any(isinstance(op, ex.Dot) for op in s.columns.block.ops)]
+    assert [len(s.inputs) for s in products] == [2]
+
+
 def test_expressions_stay_within_the_limits() -> None:
     m = sql(elementwise(6, 1), form="scalar")
     attach(m, Target("small", limits=Limits(max_expression_depth=7)))

@@ -20,6 +20,7 @@ def test_a_line_a_product(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(choices, "SHAPES", (SMALL,))
     monkeypatch.setattr(choices, "COLUMNS", (1, 4))
     monkeypatch.setattr(choices, "WIDE", (8, 16, 64))
+    monkeypatch.setattr(choices, "MOST_ROUNDS", 2)
     choices.main([target])
     (line,) = capsys.readouterr().out.splitlines()
     found = choices.Choice(**json.loads(line))

@@ -1,0 +1,33 @@
+"""Lanes and columns that hold nothing but padding are zeros to every engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from irsql.ir.core import IRError
+from irsql.targets.base import backend
+from irsql.tools.calibrate.probe import Probe, Shape, loaded, measure
+from tests.models.targets import TARGETS
+
+PADDED = ("dot:4x3x1", "dot:4x3x2", "dot:4x4x1", "dot:4x4x2", "dot:3x8x2", "dot:2x16x4", "dot:0x16x1", "dot:0x16x2")
+
+
+LANES = [t for t in TARGETS if backend(t).target.layout.carriers]
+
+
+@pytest.mark.parametrize(("target", "tile"), [(target, tile) for target in TARGETS for tile in PADDED
+                                              if target in LANES or tile.startswith("dot:0")])
+def test_products_of_padded_rows(target: str, tile: str, tmp_path: Path) -> None:
+    probe = Probe.of(Shape(2, 12, 10), f"tile={tile}", target)
+    assert probe.tile == tile.replace("dot:", "dot ")
+    with loaded([probe], target, tmp_path / "padded.db") as db:
+        measure([probe], db, rounds=1)  # compares the product with NumPy's
+    assert len(probe.seconds) == 1
+
+
+@pytest.mark.parametrize("target", sorted(set(TARGETS) - set(LANES)))
+def test_lanes_where_there_are_none(target: str) -> None:
+    with pytest.raises(IRError, match=f"the option tile of select-layout asks for lanes, which {target} has not"):
+        Probe.of(Shape(2, 12, 10), "tile=dot:4x3x1", target)
