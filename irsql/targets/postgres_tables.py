@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
-
 from irsql.ir.target import Capability, Costs, LayoutDefaults, Limits, Target, ValueContract
 from irsql.targets.base import Backend
 from irsql.targets.postgres_expressions import PostgresEmitter
@@ -15,8 +13,7 @@ _FUNCTIONS = {
     "floor": "FLOOR", "ceil": "CEIL", "trunc": "TRUNC", "round": "ROUND", "sign": "SIGN", "isnan": "=", "pow": "POWER",
 }  # fmt: skip
 # PostgreSQL itself: 1,600 columns of a table, 1,664 of a select, 8 kB a row (a double has 8 bytes), 100 arguments
-_LIMITS = Limits(max_columns=1600, max_expression_depth=64, max_sum_terms=1000, max_function_args=100)
-_VECTOR_LIMITS = attrs.evolve(_LIMITS, max_lane=16_000)
+_LIMITS = Limits(max_columns=1600, max_expression_depth=64, max_sum_terms=1000, max_function_args=100, max_lane=16_000)
 _CONTRACT = ValueContract(
     float32=False, sum_of_f32_is_f64=True, underflow_raises=True, overflow_raises=True, exp_overflow_raises=True,
     integer_division="truncates", mod_sign="dividend", division_by_zero="error", folds_quoted_case=False,
@@ -42,7 +39,7 @@ def _with_vectors(name: str) -> Target:
             *(Capability(op, c, "lowered", "unnest", _SCALAR_ROWS) for c in _VECTORS
               for op in ("map", "add", "mul", "scale", "sum")),
         ),
-        functions={**_FUNCTIONS, **{f"dot.{c}": "INNER_PRODUCT" for c in _VECTORS}}, limits=_VECTOR_LIMITS,
+        functions={**_FUNCTIONS, **{f"dot.{c}": "INNER_PRODUCT" for c in _VECTORS}}, limits=_LIMITS,
         costs=Costs(machine=_MACHINE, date=_DATE, mac_ns={"vector": 0.0, "wide": 473.8, "wsum": 21.55}, byte_ns=0.5794,
                     row_ns=114.6, group_ns=124.1, statement_ms=0.05943, term_us=0.2519, pack_ns=597.4, unpack_ns=0.0,
                     call_ns=21.17),

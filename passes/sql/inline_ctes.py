@@ -3,8 +3,8 @@
 A select without aggregates is its reader's business: its inputs and conditions move into the reader and its columns are
 substituted (select merging; sqlglot's ``merge_subqueries``, ibis' ``merge_select_select`` do the same on their trees).
 A projection above an aggregate becomes the aggregate's select list. What would compute something expensive twice stays
-a CTE, and so does a product of lanes whose reader joins it: an engine may then order the joins so that it hashes the rows
-of a weight, kilobytes each, where it could hash numbers.
+a CTE, and so does a product of lanes whose reader joins it: an engine may order the joins so that it hashes the rows of
+a weight, kilobytes each, where it could hash numbers.
 """
 
 from __future__ import annotations
