@@ -31,3 +31,15 @@ def test_products_of_padded_rows(target: str, tile: str, tmp_path: Path) -> None
 def test_lanes_where_there_are_none(target: str) -> None:
     with pytest.raises(IRError, match=f"the option tile of select-layout asks for lanes, which {target} has not"):
         Probe.of(Shape(2, 12, 10), "tile=dot:4x3x1", target)
+
+
+@pytest.mark.parametrize("target", LANES)
+@pytest.mark.parametrize("inner", [2049, 16_001])
+def test_an_axis_longer_than_a_lane(target: str, inner: int, tmp_path: Path) -> None:
+    """The pass's own choice: no longer than the engine allows, and no column of padding alone."""
+    probe = Probe.of(Shape(2, 3, inner), "", target)
+    lane, columns = (int(n) for n in probe.tile.removeprefix("dot ").split("x")[:2])
+    assert (columns - 1) * lane < inner <= columns * lane
+    assert lane <= backend(target).target.limits.max_lane
+    with loaded([probe], target, tmp_path / "long.db") as db:
+        measure([probe], db, rounds=1)
