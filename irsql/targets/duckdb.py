@@ -30,6 +30,15 @@ LOADING_LIMIT = "384MB"
 """What the engine may buffer while loading; the slices and their Arrow form come on top."""
 _BATCH = "irsql_batch"
 
+SPEED: tuple[tuple[str, str | int | bool], ...] = (
+    # Vectors of lanes are megabytes. Without this the engine gives them back to the system after each statement, and
+    # the next one pays for every page again.
+    ("allocator_background_threads", True),
+    # It narrows the keys of each aggregate and widens them again; planning that costs more than it saves.
+    ("disabled_optimizers", "compressed_materialization"),
+)
+"""Settings that make a step of decoding faster, and change no result (docs/decisions/step-tables.md)."""
+
 Prepared: TypeAlias = "str | duckdb.Statement"
 """A statement: text, or what :meth:`DuckDB.prepare` made of it."""
 
@@ -80,7 +89,7 @@ class DuckDB(Driver):
         options: list[tuple[str, str | int | bool | None]] = [
             ("autoinstall_known_extensions", False), ("autoload_known_extensions", False),
             ("enable_progress_bar", False), ("threads", threads), ("memory_limit", memory_limit),
-            ("temp_directory", os.fspath(temp_directory) if temp_directory else None),
+            ("temp_directory", os.fspath(temp_directory) if temp_directory else None), *SPEED,
         ]  # fmt: skip
         try:
             for option, value in options:

@@ -38,6 +38,7 @@ TARGET = Target(
                 mac_ns={"list": 0.4606, "array": 1.7, "wide": 9.4, "wsum": 1.558}, byte_ns=0.1564, row_ns=0.0,
                 group_ns=8.3, statement_ms=0.5831, term_us=43.35, pack_ns=94.12, unpack_ns=0.0, call_ns=2.222,
                 double_ns=0.06894),
+    options={"packed-operands": "inline"},
     layout=LayoutDefaults(carriers=("list",), min_rows_per_core=2048, cores=min(os.cpu_count() or 1, 64)),
     contract=ValueContract(float32=True, sum_of_f32_is_f64=True, overflow_raises=True, nan_greatest=True,
                            integer_division="truncates", mod_sign="dividend", division_by_zero="ieee"),

@@ -20,7 +20,7 @@ _CONTRACT = ValueContract(
     domain_raises=True,
 )  # fmt: skip
 _VECTORS = ("vector", "halfvec")
-_OPTIONS = {"step-tables": "emptied", "shared-selects": "tables", "packed-operands": "inline"}
+_OPTIONS = {"step-tables": "emptied", "shared-selects": "tables", "packed-operands": "inline-of-tables"}
 
 TARGET = Target(
     name="postgres", version="16", dialect="postgres", functions=_FUNCTIONS, limits=_LIMITS,

@@ -1,9 +1,9 @@
 """``materialise``: decide which selects become step tables; what is left are CTEs.
 
 Three reasons make a statement of its own: a result of the function; a value that several statements read (or, where the
-target asks for it, one statement several times); the packed operand of a product of tiles, so that the engine knows it
-is a few rows and streams the weights past it. The graph question (which statements reach a value) is a reverse walk in
-SSA order.
+target asks for it, one statement several times); the packed operand of a product of tiles, where the engine must be
+told that it is a few rows and stream the weights past it. The graph question (which statements reach a value) is a
+reverse walk in SSA order.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ SHARED = "shared-selects"
 """Option of a target: ``tables`` where a common table expression is parsed anew for each of its readers, so that chains
 of shared ones grow exponentially."""
 PACKED = "packed-operands"
-"""Option of a target: ``inline`` where a packed operand is faster as a common table expression of its product: where a
-long value of a table is fetched from elsewhere each time it is used. Of what another product gives a step table is
-packed, for a planner that knows nothing of an expression's rows guesses too many operands, and copies each of them."""
+"""Option of a target: ``tables``, unless it says otherwise. ``inline`` where a packed operand is a common table
+expression of its product, which saves a statement. ``inline-of-tables`` where it is one only of step tables: what
+another product gives becomes one first, for a planner that knows nothing of an expression's rows guesses too many
+operands, and copies each of them."""
+MAX_CHAIN = 8
+"""Products in a row that a statement computes (attention and MLP are five): a deep network is not one statement."""
 _STATEMENTS = (so.Materialise, so.Append, so.Store)
 
 
@@ -52,32 +55,47 @@ class Materialise(Pass):
             if func.sym_name == "load":
                 continue
             _results(func)
-            results, packed = _tables(func), 0
-            inline = ctx.target and ctx.target.options.get(PACKED) == "inline"
-            for op in list(func.block.ops):
-                if isinstance(op, so.Select) and _is_product(op):
-                    for operand in [v for v in op.inputs if _packs(v)]:
-                        if not inline:
-                            _cut(operand)
-                            packed += 1
-                            continue
-                        assert isinstance(operand.owner, Op)
-                        for v in operand.owner.operands:
-                            if _computes_product(v):
-                                _cut(v)
-            _shared(func, within=bool(ctx.target and ctx.target.options.get(SHARED) == "tables"))
+            results = _tables(func)
+            where = str(ctx.target.options.get(PACKED, "tables")) if ctx.target else "tables"
+            within = bool(ctx.target and ctx.target.options.get(SHARED) == "tables")
+            _shared(func, within)
+            packed = _operands(func, where)
+            _shared(func, within)  # there are more statements now
             _name(func)
             count = sum(isinstance(op, so.Materialise | so.Append) for op in func.block.ops)
             ctx.statistic(f"statements of {func.sym_name}", count)
             ctx.remark("passed", func, f"@{func.sym_name}: statements: {count}, of them of shared selects: "
                        f"{_tables(func) - results - packed}, of packed operands: {packed}")
-            if inline:
+            if where != "tables":
                 ctx.remark("missed", func, f"@{func.sym_name}: packed operands stay common table expressions",
-                           f"the target has {PACKED}=inline")
+                           f"the target has {PACKED}={where}")
 
 
 def _tables(func: Func) -> int:
     return sum(isinstance(op, so.Materialise) for op in func.block.ops)
+
+
+def _operands(func: Func, where: str) -> int:
+    """Cut what stored tiles are multiplied by, where the target asks for it; gives how many packed ones are tables."""
+    packed = 0
+    chain: dict[Op, int] = {}
+    """Products on the longest way through the statement that computes an op."""
+    for op in list(func.block.ops):
+        if not isinstance(op, so.Select | so.UnionAll | so.Unpack):
+            continue
+        product = isinstance(op, so.Select) and _is_product(op)
+        for operand in [v for v in op.operands if product and _packs(v)]:
+            assert isinstance(operand.owner, Op)
+            if where == "tables" or chain[operand.owner] >= MAX_CHAIN:
+                _cut(operand)
+                packed += 1
+            elif where == "inline-of-tables":
+                for v in operand.owner.operands:
+                    if isinstance(v.owner, Op) and chain.get(v.owner):
+                        _cut(v)
+        behind = [chain.get(v.owner, 0) for v in op.operands if isinstance(v.owner, Op)]
+        chain[op] = max(behind, default=0) + product
+    return packed
 
 
 def _cut(value: Value) -> None:
@@ -122,13 +140,6 @@ def _packs(value: Value) -> bool:
     op = value.owner
     return isinstance(op, so.Select) and (any(isinstance(x, ex.Pack) for x in op.columns.block.ops)
                                           or (op.grouped and _is_wide(value)))
-
-
-def _computes_product(value: Value) -> bool:
-    """Whether a product is computed in the statement that reads ``value``."""
-    op = value.owner
-    return isinstance(op, so.Select | so.UnionAll | so.Unpack) and (
-        (isinstance(op, so.Select) and _is_product(op)) or any(map(_computes_product, op.operands)))
 
 
 def _shared(func: Func, within: bool) -> None:

@@ -14,7 +14,7 @@ from irsql.ir.core import ArgInfo, Block, Module, Value
 from irsql.ir.target import Limits, Target, attach
 from irsql.passes.rel._limits import depth_of
 from irsql.passes.sql.inline_ctes import InlineCtes
-from irsql.passes.sql.materialise import Materialise
+from irsql.passes.sql.materialise import MAX_CHAIN, Materialise
 from tests.passes.rel.test_layouts import PRODUCT, B, two_products
 from tests.passes.stages import Program, ops_of, outcomes, pipeline, run, same
 
@@ -117,7 +117,17 @@ def test_a_statement_for_each_result_and_packed_operand() -> None:
     assert not ops_of(m, so.Materialise, "load")
 
 
-def test_a_packed_operand_within_the_statement_of_its_product() -> None:
+@pytest.mark.parametrize(
+    ("option", "packed", "statements"),
+    [
+        ("tables", [Block, so.Select], 3),
+        ("inline", [Block, so.Select], 1),
+        ("inline-of-tables", [Block, so.Materialise], 2),
+    ],
+)
+def test_a_packed_operand_within_the_statement_of_its_product(
+    option: str, packed: list[type], statements: int
+) -> None:
     p = Program([("x", TensorType((B, 6), F32), ArgInfo())], {"B": (0, 9)})
     w, u = p.weight("w", 7, 6), p.weight("u", 5, 7)
     wide = TensorType((B, 7), F32)
@@ -125,14 +135,31 @@ def test_a_packed_operand_within_the_statement_of_its_product() -> None:
     h = p.t.elementwise([h], lambda e: e.binary("mul", e.args[0], e.unary("tanh", e.args[0])))
     y = p.add(ti.Contract(h, u, maps=PRODUCT, bounds=(B, 5, 7), result_types=[TensorType((B, 5), F32)])).result
     m = sql(p.finish(y))
-    attach(m, Target("slow", options={"packed-operands": "inline"}))
+    attach(m, Target("slow", options={"packed-operands": option}))
     run(m, InlineCtes())
     want = outcomes(m)
     run(m, Materialise())
     same(outcomes(m), want, 0.0, "materialise")
     packs = [op for op in ops_of(m, so.Select) if any(isinstance(x, ex.Pack) for x in op.columns.block.ops)]
-    assert [[type(v.owner) for v in op.inputs] for op in packs] == [[Block], [so.Materialise]]
-    assert len(ops_of(m, so.Materialise)) == 2, "what the second product packs, and the result"
+    assert [type(op.inputs[0].owner) for op in packs] == packed, "what each product packs"
+    assert len(ops_of(m, so.Materialise)) == statements
+
+
+def test_a_deep_network_is_not_one_statement() -> None:
+    p = Program([("x", TensorType((B, 6), F32), ArgInfo())], {"B": (0, 9)})
+    wide = TensorType((B, 6), F32)
+    h: Value = p.args[0]
+    for n in range(2 * MAX_CHAIN + 1):
+        h = p.t.elementwise([h], lambda e: e.unary("tanh", e.args[0]))
+        w = p.weight(f"w{n}", 6, 6)
+        h = p.add(ti.Contract(h, w, maps=PRODUCT, bounds=(B, 6, 6), result_types=[wide])).result
+    m = sql(p.finish(h))
+    attach(m, Target("fast", options={"packed-operands": "inline"}))
+    run(m, InlineCtes())
+    want = outcomes(m)
+    run(m, Materialise())
+    same(outcomes(m), want, 0.0, "materialise")
+    assert len(ops_of(m, so.Materialise)) == 3
 
 
 def test_a_value_of_two_statements_is_computed_once() -> None:
