@@ -29,7 +29,7 @@ ABOUT = {
     "tir": "Tensors. Index maps say which element meets which; a scalar expression stands in a region:",
     "rel": "Relations. A tensor is a table with a key column a dim; the product is a join, a multiplication and a sum:",
     "tiled": "Tiled. `select-layout` put the contracted axis into one vector of 8 a row; the sum became a `dot`:",
-    "sql": "A plan. Selects became two statements; what a table is, and what a subquery, is decided:",
+    "sql": "A plan. Selects became one statement; what a table is, and what a subquery, is decided:",
 }
 
 
