@@ -118,6 +118,8 @@ class Costs(Attribute):
         Fixed cost of executing one prepared statement.
     term_us
         Per term of a scalar expression per statement (binding and planning).
+    sum_us
+        Per column that a statement sums over rows, with what its result goes through.
     pack_ns, unpack_ns
         Per element packed into, or taken out of, a lane.
     """
@@ -130,6 +132,7 @@ class Costs(Attribute):
     group_ns: float = 100.0
     statement_ms: float = 0.2
     term_us: float = 1.0
+    sum_us: float = 4.0
     pack_ns: float = 30.0
     unpack_ns: float = 30.0
     call_ns: float = 0.0

@@ -25,7 +25,7 @@ _OPTIONS = {"step-tables": "emptied", "shared-selects": "tables", "packed-operan
 TARGET = Target(
     name="postgres", version="16", dialect="postgres", functions=_FUNCTIONS, limits=_LIMITS,
     costs=Costs(machine=_MACHINE, date=_DATE, mac_ns={"wide": 9.822, "wsum": 20.29}, byte_ns=0.4863, row_ns=0.0,
-                group_ns=200.8, statement_ms=0.0, term_us=0.7066, pack_ns=332.9, unpack_ns=0.0),
+                group_ns=200.8, statement_ms=0.0, term_us=0.7066, sum_us=0.0, pack_ns=332.9, unpack_ns=0.0),
     layout=LayoutDefaults(carriers=()), contract=_CONTRACT, options=_OPTIONS,
 )
 """Without an extension: scalar rows and wide columns."""
@@ -41,8 +41,8 @@ def _with_vectors(name: str) -> Target:
         ),
         functions={**_FUNCTIONS, **{f"dot.{c}": "INNER_PRODUCT" for c in _VECTORS}}, limits=_LIMITS,
         costs=Costs(machine=_MACHINE, date=_DATE, mac_ns={"vector": 0.0, "wide": 473.8, "wsum": 21.55}, byte_ns=0.5794,
-                    row_ns=114.6, group_ns=124.1, statement_ms=0.05943, term_us=0.2519, pack_ns=597.4, unpack_ns=0.0,
-                    call_ns=21.17),
+                    row_ns=114.6, group_ns=124.1, statement_ms=0.05943, term_us=0.2519, sum_us=0.0, pack_ns=597.4,
+                    unpack_ns=0.0, call_ns=21.17),
         layout=LayoutDefaults(carriers=("vector",)), contract=_CONTRACT, options=_OPTIONS,
     )
 

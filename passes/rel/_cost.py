@@ -37,6 +37,8 @@ class Work:
         Statements, and parts of one that must end before the next can begin: aggregates and packs.
     terms
         Terms of written-out sums.
+    sums
+        Columns that are summed over rows.
     macs
         Multiply-adds, divided by the cores that share them.
     calls
@@ -56,6 +58,7 @@ class Work:
 
     statements: float = 1
     terms: float = 0
+    sums: float = 0
     macs: float = 0
     calls: float = 0
     doublings: float = 0
@@ -72,7 +75,8 @@ def milliseconds(work: Work, form: str, costs: Costs) -> float:
                    + work.rows * costs.row_ns
                    + work.grouped * costs.group_ns + work.bytes * costs.byte_ns + work.packed * costs.pack_ns
                    + work.unpacked * costs.unpack_ns)
-    return work.statements * costs.statement_ms + work.terms * costs.term_us * 1e-3 + nanoseconds * 1e-6
+    planning = work.terms * costs.term_us + work.sums * costs.sum_us
+    return work.statements * costs.statement_ms + planning * 1e-3 + nanoseconds * 1e-6
 
 
 def form_of(tile: ro.Tile | None) -> str:
@@ -114,7 +118,8 @@ def work(c: Contraction, tile: ro.Tile | None, sizes: Mapping[str, int], target:
         rows = every / tile.columns
         v = c.join.inputs[free.input]
         packed = 0 if is_kept(v) else _elements(c, free.input, sizes)
-        return Work(2 + (packed > 0), tile.columns, every, rows=rows, grouped=rows, packed=packed, unpacked=result)
+        return Work(2 + (packed > 0), sums=tile.columns, macs=every, rows=rows, grouped=rows, packed=packed,
+                    unpacked=result)
     axis = axis_of(c)
     assert axis is not None
     beside = beside_axis(c)

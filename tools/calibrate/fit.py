@@ -17,8 +17,9 @@ from irsql.passes.rel._cost import milliseconds
 from irsql.passes.rel.select_layout import SelectLayout
 from irsql.tools.calibrate.probe import Probe, Shape
 
-COLUMNS = {"statement_ms": "statements", "term_us": "terms", "call_ns": "calls", "double_ns": "doublings",
-           "row_ns": "rows", "group_ns": "grouped", "byte_ns": "bytes", "pack_ns": "packed", "unpack_ns": "unpacked"}
+COLUMNS = {"statement_ms": "statements", "term_us": "terms", "sum_us": "sums", "call_ns": "calls",
+           "double_ns": "doublings", "row_ns": "rows", "group_ns": "grouped", "byte_ns": "bytes", "pack_ns": "packed",
+           "unpack_ns": "unpacked"}
 """Coefficient to what it multiplies."""
 LANES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 SHAPES = (Shape(1, 1024, 1024), Shape(1, 4096, 512), Shape(1, 512, 4096), Shape(1, 128, 128), Shape(16, 2048, 256),
@@ -42,7 +43,7 @@ def layouts(target: Target) -> Iterator[tuple[Shape, str]]:
                     yield shape, f"tile=dot:{-(-shape.inner // n)}x{n}x{segments}"
     for shape in SUMS:
         yield shape, "form=scalar"
-        for n in (n for n in (1, 4, 16, 64) if shape.outputs % n == 0):
+        for n in (n for n in (1, 4, 8, 16, 32, 64) if shape.outputs % n == 0):
             yield shape, f"tile=wsum:0x{n}x{shape.outputs // n}"
 
 
@@ -59,7 +60,7 @@ def fit(probes: Sequence[Probe], machine: str) -> Costs:
     from scipy.optimize import nnls
 
     forms = sorted({p.form for p in probes} - {"scalar"})
-    scales = {"statement_ms": 1.0, "term_us": 1e-3}
+    scales = {"statement_ms": 1.0, "term_us": 1e-3, "sum_us": 1e-3}
     rows = [[getattr(p.work, field) * scales.get(name, 1e-6) for name, field in COLUMNS.items()]
             + [p.work.macs * 1e-6 if p.form == f else 0.0 for f in forms] for p in probes]
     measured = np.array([p.milliseconds for p in probes])

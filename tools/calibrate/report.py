@@ -16,8 +16,8 @@ from irsql.tools.console import console
 
 UNITS = {"ms": "ms", "us": "µs", "ns": "ns"}
 MEANING = {"statement_ms": "a statement, and a part of one that ends before the next begins",
-           "term_us": "a term of a written-out sum", "call_ns": "an inner product",
-           "double_ns": "a multiply-add in a lane, for every doubling beyond 64",
+           "term_us": "a term of a written-out sum", "sum_us": "a column summed over rows",
+           "call_ns": "an inner product", "double_ns": "a multiply-add in a lane, for every doubling beyond 64",
            "row_ns": "a row out of a join",
            "group_ns": "a row into an aggregate", "byte_ns": "a byte scanned", "pack_ns": "an element packed",
            "unpack_ns": "an element unpacked"}

@@ -11,7 +11,8 @@ from irsql.tools.calibrate import fit
 from irsql.tools.calibrate.probe import Probe
 
 MADE = Costs(mac_ns={"list": 0.9, "wide": 8.0, "wsum": 2.5}, byte_ns=0.05, row_ns=20.0, group_ns=11.0,
-             statement_ms=0.4, term_us=60.0, pack_ns=150.0, unpack_ns=30.0, call_ns=5.0, double_ns=0.2)  # fmt: skip
+             statement_ms=0.4, term_us=60.0, sum_us=200.0, pack_ns=150.0, unpack_ns=30.0, call_ns=5.0,
+             double_ns=0.2)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
