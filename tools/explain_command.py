@@ -65,6 +65,9 @@ def chosen(layers: list[Layer], path: str) -> list[Layer]:
     for layer in layers if not found else ():
         steps = tuple(step for step in layer.steps if within(step.statement.scope, path))
         found += [attrs.evolve(layer, path=path, steps=steps)] if steps else []
+    around = next((layer.path for layer in layers if within(path, layer.path)), "")
+    if not found and around:
+        raise UserError(f"no statement is of {path!r} alone: --layer {around} shows those of its layer")
     if not found:
         raise UserError(f"no layer is called {path!r}; there are {', '.join(layer.path for layer in layers)}")
     return found

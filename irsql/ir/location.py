@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import takewhile
+
 import attrs
 
 
@@ -41,3 +44,19 @@ UNKNOWN = Location()
 def within(path: str, scope: str) -> bool:
     """Whether a module path is another or below it; everything is below ``""``."""
     return not scope or path == scope or path.startswith(f"{scope}.")
+
+
+def layer_of(scope: str) -> str:
+    """The layer a module path belongs to: up to its first number, ``model.layers.3``; else the whole path."""
+    parts = scope.split(".")
+    for i, part in enumerate(parts):
+        if part.isdigit():
+            return ".".join(parts[: i + 1])
+    return scope
+
+
+def common(scopes: Iterable[str]) -> str:
+    """The innermost module that contains all of these."""
+    parts = [scope.split(".") for scope in scopes]
+    same = takewhile(lambda names: len(set(names)) == 1, zip(*parts, strict=False))
+    return ".".join(names[0] for names in same)

@@ -118,10 +118,11 @@ class Costs(Attribute):
         Fixed cost of executing one prepared statement.
     term_us
         Per term of a scalar expression per statement (binding and planning).
-    sum_us
-        Per column that a statement sums over rows, with what its result goes through.
     pack_ns, unpack_ns
         Per element packed into, or taken out of, a lane.
+    sum_us
+        Per column that a weighted sum adds up over rows, with what its result goes through; ``term_us`` where a
+        calibration did not tell them apart.
     """
 
     machine: str = ""
@@ -132,11 +133,11 @@ class Costs(Attribute):
     group_ns: float = 100.0
     statement_ms: float = 0.2
     term_us: float = 1.0
-    sum_us: float = 4.0
     pack_ns: float = 30.0
     unpack_ns: float = 30.0
     call_ns: float = 0.0
     double_ns: float = 0.0
+    sum_us: float = attrs.Factory(lambda self: self.term_us, takes_self=True)
 
     def mac(self, form: str) -> float:
         """Nanoseconds per multiply-add of a form; 1 for one that was not measured."""

@@ -31,8 +31,8 @@ LOADING_LIMIT = "384MB"
 _BATCH = "irsql_batch"
 
 SPEED: tuple[tuple[str, str | int | bool], ...] = (
-    # Vectors of lanes are megabytes. Without this the engine gives them back to the system after each statement, and
-    # the next one pays for every page again.
+    # Vectors of lanes are megabytes. Without this the engine gives them back to the system after each task that took
+    # many, and the next one pays for every page again.
     ("allocator_background_threads", True),
     # It narrows the keys of each aggregate and widens them again; planning that costs more than it saves.
     ("disabled_optimizers", "compressed_materialization"),

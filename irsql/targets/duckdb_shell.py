@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from sqlglot import exp
 
 from irsql.targets.control import MODEL, STATE, VOCABULARY, col, equal, name, named, table
-from irsql.targets.duckdb import UNCOMPRESSED, DuckDB, attach_sql, detach_sql
+from irsql.targets.duckdb import SPEED, UNCOMPRESSED, DuckDB, attach_sql, detach_sql, set_sql
 from irsql.targets.program import TableSpec
 from irsql.targets.shell import CHECK, WEIGHTS, Shell, Writer, drawn_tokens
 
@@ -27,9 +27,10 @@ class DuckDBShell(Shell):
         return f".read {script}"
 
     def attach(self) -> list[str]:
-        """``ATTACH`` of both files."""
+        """``ATTACH`` of both files, and the settings of irsql's own connections."""
         files = (("model.db", MODEL, True), ("state.db", STATE, False))
-        return [f"{attach_sql(path, catalog, read_only)};" for path, catalog, read_only in files]
+        settings = [set_sql(option, value) for option, value in SPEED]
+        return [f"{sql};" for sql in (*settings, *(attach_sql(path, catalog, only) for path, catalog, only in files))]
 
     @contextmanager
     def weights(self, folder: Path) -> Iterator[Writer]:

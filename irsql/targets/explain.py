@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 from sqlglot import parse_one
 
+from irsql.ir.location import layer_of
 from irsql.targets.base import backend
 from irsql.targets.names import view_of
 from irsql.targets.program import Function, Program, Statement, TableSpec
@@ -61,15 +62,6 @@ def widths(spec: TableSpec) -> dict[str, int]:
     return {name: _BYTES[element] * max(length, 1) for name, element, length in types}
 
 
-def layer_of(scope: str) -> str:
-    """The layer a module path belongs to: up to its first number, ``model.layers.3``; else the whole path."""
-    parts = scope.split(".")
-    for i, part in enumerate(parts):
-        if part.isdigit():
-            return ".".join(parts[: i + 1])
-    return scope
-
-
 @attrs.frozen
 class Step:
     """A statement, explained.
@@ -104,7 +96,7 @@ class Layer:
     Attributes
     ----------
     path
-        Module path, or what :func:`layer_of` made of it.
+        Module path, or what :func:`irsql.ir.location.layer_of` made of it.
     steps
         In order.
     """

@@ -38,7 +38,7 @@ class Work:
     terms
         Terms of written-out sums.
     sums
-        Columns that are summed over rows.
+        Columns of a weighted sum.
     macs
         Multiply-adds, divided by the cores that share them.
     calls

@@ -15,6 +15,7 @@ from irsql.dialects import expr as ex
 from irsql.dialects.rel.types import RelType, rel
 from irsql.dialects.sql import ops as so
 from irsql.ir.core import Builder, Func, Module, Op, Return, Value
+from irsql.ir.location import common, layer_of, within
 from irsql.ir.passes import Pass, PassContext
 
 SHARED = "shared-selects"
@@ -25,9 +26,11 @@ PACKED = "packed-operands"
 expression of its product, which saves a statement. ``inline-of-tables`` where it is one only of step tables: what
 another product gives becomes one first, for a planner that knows nothing of an expression's rows guesses too many
 operands, and copies each of them."""
-MAX_CHAIN = 8
-"""Products in a row that a statement computes (attention and MLP are five): a deep network is not one statement."""
+MAX_PRODUCTS = 8
+"""Products with stored tiles that one statement computes (from attention to the end of an MLP they are three): a deep
+network is not one statement. Those of two layers never are, so that a statement belongs to one."""
 _STATEMENTS = (so.Materialise, so.Append, so.Store)
+_COMPUTED = (so.Select, so.UnionAll, so.Unpack)
 
 
 @attrs.frozen
@@ -57,10 +60,10 @@ class Materialise(Pass):
             _results(func)
             results = _tables(func)
             where = str(ctx.target.options.get(PACKED, "tables")) if ctx.target else "tables"
-            within = bool(ctx.target and ctx.target.options.get(SHARED) == "tables")
-            _shared(func, within)
+            twice = bool(ctx.target and ctx.target.options.get(SHARED) == "tables")
+            _shared(func, twice)
             packed = _operands(func, where)
-            _shared(func, within)  # there are more statements now
+            _shared(func, twice)  # there are more statements now
             _name(func)
             count = sum(isinstance(op, so.Materialise | so.Append) for op in func.block.ops)
             ctx.statistic(f"statements of {func.sym_name}", count)
@@ -68,7 +71,8 @@ class Materialise(Pass):
                        f"{_tables(func) - results - packed}, of packed operands: {packed}")
             if where != "tables":
                 ctx.remark("missed", func, f"@{func.sym_name}: packed operands stay common table expressions",
-                           f"the target has {PACKED}={where}")
+                           f"the target has {PACKED}={where}"
+                           + f"; {packed} would make a statement of two layers, or too long" * bool(packed))
 
 
 def _tables(func: Func) -> int:
@@ -78,24 +82,54 @@ def _tables(func: Func) -> int:
 def _operands(func: Func, where: str) -> int:
     """Cut what stored tiles are multiplied by, where the target asks for it; gives how many packed ones are tables."""
     packed = 0
-    chain: dict[Op, int] = {}
-    """Products on the longest way through the statement that computes an op."""
+    reached = _Products()
     for op in list(func.block.ops):
-        if not isinstance(op, so.Select | so.UnionAll | so.Unpack):
+        if not isinstance(op, _COMPUTED):
             continue
-        product = isinstance(op, so.Select) and _is_product(op)
-        for operand in [v for v in op.operands if product and _packs(v)]:
-            assert isinstance(operand.owner, Op)
-            if where == "tables" or chain[operand.owner] >= MAX_CHAIN:
-                _cut(operand)
-                packed += 1
-            elif where == "inline-of-tables":
-                for v in operand.owner.operands:
-                    if isinstance(v.owner, Op) and chain.get(v.owner):
-                        _cut(v)
-        behind = [chain.get(v.owner, 0) for v in op.operands if isinstance(v.owner, Op)]
-        chain[op] = max(behind, default=0) + product
+        operands = [v for v in op.operands if _packs(v)] if _is_product(op) else []
+        if where == "tables":
+            cut = operands
+        elif where == "inline-of-tables":
+            cut = [v for operand in operands if isinstance(operand.owner, Op)
+                   for v in operand.owner.operands if reached.of(v)]  # fmt: skip
+            operands = []
+        else:
+            cut = [v for v in op.operands if reached.of(v)] if reached.too_many(op) else []
+            operands = [v for v in cut if v in operands]
+        for v in cut:
+            _cut(v)
+        packed += len(operands)
+        reached.add(op)
     return packed
+
+
+class _Products:
+    """The products that a statement has computed when it comes to an op: the stored tiles, with the product's scope."""
+
+    def __init__(self) -> None:
+        self._of: dict[Op, dict[Value, str]] = {}
+
+    def of(self, value: Value) -> dict[Value, str]:
+        """What is computed for a value; nothing for a table."""
+        return self.at(value.owner) if isinstance(value.owner, Op) and isinstance(value.owner, _COMPUTED) else {}
+
+    def at(self, op: Op) -> dict[Value, str]:
+        """What is computed behind an op, and by it."""
+        if op not in self._of:
+            self.add(op)
+        return self._of[op]
+
+    def add(self, op: Op) -> None:
+        """Note an op whose operands stay as they are."""
+        found = {k: s for v in op.operands for k, s in self.of(v).items()}
+        self._of[op] = found | (dict.fromkeys(_stored(op), op.loc.scope) if _is_product(op) else {})
+
+    def too_many(self, op: Op) -> bool:
+        """Whether a statement that computes ``op`` too would be one of two layers, or too long."""
+        found = {k: s for v in op.operands for k, s in self.of(v).items()}
+        if _is_product(op) and {layer_of(s) for s in found.values()} - {layer_of(op.loc.scope)}:
+            return True
+        return len(found.keys() | set(_stored(op) if _is_product(op) else ())) > MAX_PRODUCTS
 
 
 def _cut(value: Value) -> None:
@@ -124,11 +158,14 @@ def _results(func: Func) -> None:
             end.set_operand(i, made.result)
 
 
-def _is_product(select: so.Select) -> bool:
+def _stored(op: Op) -> list[Value]:
+    return [v for v in op.operands if isinstance(v.owner, so.Table)]
+
+
+def _is_product(op: Op) -> bool:
     """Multiplies stored tiles, of lanes or of columns."""
-    stored = [v for v in select.inputs if isinstance(v.owner, so.Table)]
-    return bool(stored) and (any(isinstance(op, ex.Dot) for op in select.columns.block.ops)
-                             or any(_is_wide(v) for v in stored))
+    return isinstance(op, so.Select) and bool(stored := _stored(op)) and (
+        any(isinstance(x, ex.Dot) for x in op.columns.block.ops) or any(map(_is_wide, stored)))
 
 
 def _is_wide(value: Value) -> bool:
@@ -142,10 +179,10 @@ def _packs(value: Value) -> bool:
                                           or (op.grouped and _is_wide(value)))
 
 
-def _shared(func: Func, within: bool) -> None:
+def _shared(func: Func, twice: bool) -> None:
     """Cut every computed value that more than one statement reaches, the latest first.
 
-    With ``within`` also what one statement reads more than once.
+    With ``twice`` also what one statement reads more than once.
     """
     graph: nx.DiGraph[Op] = nx.DiGraph()
     order = [op for op in func.block.ops if not isinstance(op, Return)]
@@ -160,8 +197,8 @@ def _shared(func: Func, within: bool) -> None:
             roots[op] = frozenset({op})
             continue
         reached = frozenset[Op]().union(*(roots[user] for user in graph.successors(op)))
-        several = len(reached) > 1 or (within and len(op.result.uses) > 1)
-        if several and isinstance(op, so.Select | so.UnionAll | so.Unpack):
+        several = len(reached) > 1 or (twice and len(op.result.uses) > 1)
+        if several and isinstance(op, _COMPUTED):
             _cut(op.result)
             cut = next(u for u in op.result.users() if isinstance(u, so.Materialise))
             reached = frozenset({cut})
@@ -169,14 +206,17 @@ def _shared(func: Func, within: bool) -> None:
 
 
 def _name(func: Func) -> None:
-    """Give every step table a name from where it comes from."""
+    """Give every step table a name from where it comes from: the module of what its statement computes."""
     taken: set[str] = set()
+    products = _Products()
     for op in func.block.ops:
         if isinstance(op, so.Materialise):
+            scopes = products.of(op.x).values()
+            if not all(within(scope, op.loc.scope) for scope in scopes):  # what packs it is of the module that reads it
+                op.loc = attrs.evolve(op.loc, scope=common(scopes))
             base = f"{op.loc.scope}.{op.result.name}" if op.loc.scope else (op.result.name or "step")
             name, n = base, 2
             while name in taken:
                 name, n = f"{base}.{n}", n + 1
             taken.add(name)
             op.table = name
-

@@ -17,6 +17,7 @@ from irsql.runtime.session import Model
 from irsql.runtime.settings import Settings
 from irsql.targets import base
 from irsql.targets.control import SEQUENCE, STATE, TOKEN
+from irsql.targets.duckdb import SPEED, set_sql
 from irsql.targets.duckdb_tables import DUCKDB
 from irsql.targets.shell import WEIGHTS
 from tests.models.shells import Scripts
@@ -153,6 +154,13 @@ def test_from_a_checkpoint(target: str, tmp_path: Path) -> None:
         for (spec, a), (_, b) in zip(scripts.from_database(loaded).tables, scripts.from_database(scripted).tables,
                                      strict=True):  # fmt: skip
             assert [t.to_pylist() for t in a] == [t.to_pylist() for t in b], spec.name
+
+
+def test_scripts_of_duckdb_have_the_settings_of_its_driver(tmp_path: Path) -> None:
+    written(toy.database(tmp_path / "toy"), tmp_path / "scripts", scripts.Run((1, 5), 3))
+    text = "".join(path.read_text("utf-8") for path in (tmp_path / "scripts").glob("*.sql"))
+    for option, value in SPEED:
+        assert set_sql(option, value) in text
 
 
 def test_a_target_without_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:

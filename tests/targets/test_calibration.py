@@ -25,6 +25,12 @@ def test_a_target_carries_what_was_measured(monkeypatch: pytest.MonkeyPatch, tmp
     assert calibration.calibrated(backend("sqlite").target) is backend("sqlite").target
 
 
+def test_costs_from_before_sums_counted_apart(tmp_path: Path) -> None:
+    path = tmp_path / "duckdb.json"
+    path.write_text('{"term_us": 43.0}', "utf-8")
+    assert calibration.read(path).sum_us == 43.0  # a term is what they were
+
+
 def test_nothing_is_looked_for_where_the_variable_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(calibration.FOLDER, "")
     assert calibration.path_of("duckdb") is None

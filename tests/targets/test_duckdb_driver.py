@@ -98,6 +98,13 @@ def test_unknown_types_are_refused() -> None:
             split_type(bad)
 
 
+def test_settings_that_make_steps_faster() -> None:
+    with DuckDB() as db:
+        found = dict(db.rows("SELECT name, value FROM duckdb_settings()"))
+    assert found["allocator_background_threads"] == "true"
+    assert found["disabled_optimizers"] == "compressed_materialization"
+
+
 def test_quoting(tmp_path: Path) -> None:
     assert quoted('a"b') == '"a""b"'
     assert literal("a'b") == "'a''b'"

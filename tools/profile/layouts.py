@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 from rich.table import Table
 
+from irsql.ir.location import layer_of
 from irsql.runtime.errors import UserError
-from irsql.targets.explain import layer_of
 from irsql.targets.program import Program
 from irsql.tools.calibrate.fit import kendall_tau
 from irsql.tools.console import console, printable

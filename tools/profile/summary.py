@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from irsql.targets.explain import layer_of
+from irsql.ir.location import layer_of
 from irsql.targets.program import Program
 from irsql.tools.profile.recorder import Record, scanned_bytes, tables_of
 

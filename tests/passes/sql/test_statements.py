@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import pytest
@@ -11,10 +12,11 @@ from irsql.dialects.sql import ops as so
 from irsql.dialects.tir import ops as ti
 from irsql.ir.attributes import F32, TensorType
 from irsql.ir.core import ArgInfo, Block, Module, Value
+from irsql.ir.location import Location
 from irsql.ir.target import Limits, Target, attach
 from irsql.passes.rel._limits import depth_of
 from irsql.passes.sql.inline_ctes import InlineCtes
-from irsql.passes.sql.materialise import MAX_CHAIN, Materialise
+from irsql.passes.sql.materialise import MAX_PRODUCTS, Materialise
 from tests.passes.rel.test_layouts import PRODUCT, B, two_products
 from tests.passes.stages import Program, ops_of, outcomes, pipeline, run, same
 
@@ -135,7 +137,7 @@ def test_a_packed_operand_within_the_statement_of_its_product(
     h = p.t.elementwise([h], lambda e: e.binary("mul", e.args[0], e.unary("tanh", e.args[0])))
     y = p.add(ti.Contract(h, u, maps=PRODUCT, bounds=(B, 5, 7), result_types=[TensorType((B, 5), F32)])).result
     m = sql(p.finish(y))
-    attach(m, Target("slow", options={"packed-operands": option}))
+    attach(m, Target("an engine", options={"packed-operands": option}))
     run(m, InlineCtes())
     want = outcomes(m)
     run(m, Materialise())
@@ -145,21 +147,69 @@ def test_a_packed_operand_within_the_statement_of_its_product(
     assert len(ops_of(m, so.Materialise)) == statements
 
 
-def test_a_deep_network_is_not_one_statement() -> None:
+def stored_in(value: Value) -> set[Value]:
+    """The stored tables that the statement of a value reads."""
+    op = value.owner
+    if isinstance(op, so.Table):
+        return {value}
+    return set() if isinstance(op, Block | so.Materialise) else set().union(*map(stored_in, op.operands))
+
+
+def deep(count: int, scopes: Sequence[str] = ("",)) -> Module:
+    """Products in a row, each of what the one before gave and its tanh; each belongs to one of the modules."""
     p = Program([("x", TensorType((B, 6), F32), ArgInfo())], {"B": (0, 9)})
     wide = TensorType((B, 6), F32)
     h: Value = p.args[0]
-    for n in range(2 * MAX_CHAIN + 1):
-        h = p.t.elementwise([h], lambda e: e.unary("tanh", e.args[0]))
-        w = p.weight(f"w{n}", 6, 6)
-        h = p.add(ti.Contract(h, w, maps=PRODUCT, bounds=(B, 6, 6), result_types=[wide])).result
-    m = sql(p.finish(h))
-    attach(m, Target("fast", options={"packed-operands": "inline"}))
+    for n in range(count):
+        h = p.t.elementwise([h], lambda e: e.binary("mul", e.args[0], e.unary("tanh", e.args[0])))
+        op = p.add(ti.Contract(h, p.weight(f"w{n}", 6, 6), maps=PRODUCT, bounds=(B, 6, 6), result_types=[wide]))
+        op.loc = Location(scope=scopes[n % len(scopes)])
+        h = op.result
+    return sql(p.finish(h))
+
+
+@pytest.mark.parametrize(
+    ("option", "statements"), [("tables", 18), ("inline", 3), ("inline-of-tables", 17)]
+)
+def test_a_deep_network_is_not_one_statement(option: str, statements: int) -> None:
+    m = deep(2 * MAX_PRODUCTS + 1)
+    attach(m, Target("an engine", options={"packed-operands": option}))
     run(m, InlineCtes())
     want = outcomes(m)
     run(m, Materialise())
     same(outcomes(m), want, 0.0, "materialise")
-    assert len(ops_of(m, so.Materialise)) == 3
+    assert len(ops_of(m, so.Materialise)) == statements
+    packs = [op for op in ops_of(m, so.Select) if any(isinstance(x, ex.Pack) for x in op.columns.block.ops)]
+    if option == "inline-of-tables":
+        assert [type(op.inputs[0].owner) for op in packs] == [Block] + [so.Materialise] * (2 * MAX_PRODUCTS)
+
+
+def test_a_statement_belongs_to_one_layer() -> None:
+    m = deep(4, ["layers.0.up", "layers.0.down", "layers.1.up", "layers.1.down"])
+    attach(m, Target("an engine", options={"packed-operands": "inline"}))
+    run(m, InlineCtes(), Materialise())
+    assert [op.loc.scope for op in ops_of(m, so.Materialise)] == ["layers.0", "layers.1"]
+
+
+def test_a_wide_network_is_not_one_statement() -> None:
+    p = Program([("x", TensorType((B, 6), F32), ArgInfo())], {"B": (0, 9)})
+    wide = TensorType((B, 6), F32)
+    found: list[Value] = []
+    for n in range(2 * MAX_PRODUCTS):
+        product = ti.Contract(p.args[0], p.weight(f"w{n}", 6, 6), maps=PRODUCT, bounds=(B, 6, 6), result_types=[wide])
+        found.append(p.t.elementwise([p.add(product).result], lambda e: e.unary("tanh", e.args[0])))
+    while len(found) > 1:
+        found = [p.t.elementwise([v, u], lambda e: e.binary("add", *e.args))
+                 for v, u in zip(found[::2], found[1::2], strict=True)]  # fmt: skip
+    m = sql(p.finish(found[0]))
+    attach(m, Target("an engine", options={"packed-operands": "inline"}))
+    run(m, InlineCtes())
+    want = outcomes(m)
+    run(m, Materialise())
+    same(outcomes(m), want, 0.0, "materialise")
+    counts = [len(stored_in(op.x)) for op in ops_of(m, so.Materialise)]
+    assert max(counts) <= MAX_PRODUCTS
+    assert sum(counts) == 2 * MAX_PRODUCTS, "none is computed twice"
 
 
 def test_a_value_of_two_statements_is_computed_once() -> None:

@@ -26,7 +26,15 @@ def test_what_made_the_times_is_found(probes: list[Probe]) -> None:
     found = fit.fit(probes, "a machine")
     assert found.machine == "a machine"
     assert found.statement_ms == pytest.approx(0.4, rel=1e-2)
+    assert found.sum_us == pytest.approx(200.0, rel=1e-2)
     assert [fit.predicted(p, found) for p in probes] == pytest.approx([p.milliseconds for p in probes], rel=1e-2)
+
+
+def test_the_columns_of_a_weighted_sum_are_no_terms(probes: list[Probe]) -> None:
+    sums = [p for p in probes if p.form == "wsum"]
+    assert sums
+    assert all(p.work.terms == 0 and f"0x{int(p.work.sums)}x" in p.tile for p in sums)
+    assert not any(p.work.sums for p in probes if p.form != "wsum")
 
 
 def test_noise_moves_predictions_little(probes: list[Probe]) -> None:

@@ -3,7 +3,7 @@ INSERT INTO "forward_0_input_packed" ("s", "v_0", "v_1", "v_2", "v_3", "v_4", "v
   FROM "forward_in_input" AS "a0"
   GROUP BY "a0"."s";
 
-INSERT INTO "forward_2_silu_packed" ("s", "v_0", "v_1", "v_2", "v_3")
+INSERT INTO "forward_1_silu_packed" ("s", "v_0", "v_1", "v_2", "v_3")
   WITH "silu_0" AS MATERIALIZED (SELECT "a0"."s" AS "s_0", "a1"."i0" AS "i1_0", "a2"."i0" AS "i0_1", (((("a0"."v_0" * "a1"."v_0") + ("a0"."v_1" * "a1"."v_1")) + (("a0"."v_2" * "a1"."v_2") + ("a0"."v_3" * "a1"."v_3"))) + (("a0"."v_4" * "a1"."v_4") + ("a0"."v_5" * "a1"."v_5"))) AS "v0", "a2"."v" AS "v1"
   FROM "forward_0_input_packed" AS "a0"
   CROSS JOIN "model"."stored_0_weight" AS "a1"
@@ -16,6 +16,6 @@ INSERT INTO "forward_2_silu_packed" ("s", "v_0", "v_1", "v_2", "v_3")
 
 INSERT INTO "forward_2_linear_1" ("s", "i1", "v")
   SELECT "a0"."s" AS "s", "a1"."i0" AS "i1", (((("a0"."v_0" * "a1"."v_0") + ("a0"."v_1" * "a1"."v_1")) + (("a0"."v_2" * "a1"."v_2") + ("a0"."v_3" * "a1"."v_3"))) + "a2"."v") AS "v"
-  FROM "forward_2_silu_packed" AS "a0"
+  FROM "forward_1_silu_packed" AS "a0"
   CROSS JOIN "model"."stored_2_weight" AS "a1"
   INNER JOIN "model"."stored_2_bias" AS "a2" ON ("a1"."i0" = "a2"."i0");
