@@ -16,6 +16,7 @@ from typing import Any, Self, TypeAlias
 
 import duckdb
 import pyarrow as pa
+from sqlglot import exp
 
 from irsql.targets import duckdb_profile
 from irsql.targets.control import Control
@@ -140,9 +141,22 @@ class DuckDB(Driver):
         try:
             # a relative name like "file:x.db" would name an extension
             place = where if where == ":memory:" else os.path.abspath(where)
+            whole = Path(where).is_file() and not any(Path(where + ending).exists() for ending in self.beside)
             self._connection.execute(attach_sql(place, catalog, read_only, new=not Path(where).exists()))
         except duckdb.Error as error:
             raise EngineError(_attach_problem(where, str(error))) from error
+        # The engine reads blocks when it needs them: what is missing at the end would be found in the middle of a text.
+        if whole and Path(where).stat().st_size < self._used_bytes(catalog):
+            self.detach(catalog)
+            raise EngineError(_attach_problem(where, "Could not read enough bytes"))
+
+    def _used_bytes(self, catalog: str) -> int:
+        """Bytes of the blocks that a database uses, without the headers of its file."""
+        size = exp.func("pragma_database_size", copy=False)
+        query = exp.select("used_blocks", "block_size", copy=False).from_(exp.Table(this=size), copy=False)
+        query = query.where(exp.column("database_name").eq(exp.Literal.string(catalog)), copy=False)
+        ((used, block),) = self.rows(query.sql("duckdb", identify=True))
+        return int(used) * int(block)
 
     def detach(self, catalog: str) -> None:
         """Detach a database; what its log holds goes into the file."""

@@ -98,6 +98,39 @@ def test_unknown_types_are_refused() -> None:
             split_type(bad)
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_file_cut_short_is_no_database_though_what_is_read_first_is_there(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "x.db"
+    with DuckDB() as db:
+        db.attach(path, "x")
+        db.execute('CREATE TABLE "x"."t" AS SELECT range AS "a" FROM range(200000)')
+        db.detach("x")
+        data = path.read_bytes()
+        path.write_bytes(data[:-70_000])
+        with pytest.raises(EngineError, match="damaged or cut short"):
+            db.attach(path, "x", read_only=read_only)
+        path.write_bytes(data)
+        db.attach(path, "x", read_only=read_only)
+        assert db.rows('SELECT count(DISTINCT "a") FROM "x"."t"') == [(200_000,)]
+        db.detach("x")
+
+
+def test_a_file_that_has_shrunk_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with DuckDB() as db:
+        db.attach(path, "x")
+        db.execute('CREATE TABLE "x"."t" AS SELECT random() AS "a" FROM range(900000)')
+        db.execute("CHECKPOINT x")
+        db.execute('DROP TABLE "x"."t"')
+        db.execute("CHECKPOINT x")
+        db.execute('CREATE TABLE "x"."u" AS SELECT 1 AS "a"')
+        db.detach("x")
+        for _ in range(3):
+            db.attach(path, "x")
+            assert db.rows('SELECT "a" FROM "x"."u"') == [(1,)]
+            db.detach("x")
+
+
 def test_settings_that_make_steps_faster() -> None:
     with DuckDB() as db:
         found = dict(db.rows("SELECT name, value FROM duckdb_settings()"))

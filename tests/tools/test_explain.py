@@ -100,14 +100,14 @@ def test_overview_and_layer(loaded: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "kv.1.k" in layer
     assert "kv.0.k" not in layer
     assert "mlp.down_proj.weight" in layer
-    assert 'CREATE OR REPLACE TEMPORARY TABLE "decode_model_layers_1_add_2" AS' in layer
+    assert 'CREATE OR REPLACE TEMPORARY TABLE "decode_model_layers_1_add_3" AS' in layer
 
 
 def test_a_module_within_a_layer(loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("explain", loaded, "--layer", "model.layers.1.mlp") == 0
+    assert run("explain", loaded, "--layer", "model.layers.1.self_attn") == 0
     shown = capsys.readouterr().out
-    assert "gate_proj.weight" in shown
-    assert "self_attn" not in shown
+    assert "q_proj.weight" in shown
+    assert "mlp" not in shown
 
 
 def test_json(loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +120,8 @@ def test_json(loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(("options", "problem"), [
     (["--layer", "model.layers.9"], "no layer is called 'model.layers.9'; there are model.embed_tokens"),
+    (["--layer", "model.layers.1.mlp"],
+     "no statement is of 'model.layers.1.mlp' alone: --layer model.layers.1 shows those of its layer"),
     (["--function", "train"], "the model has no function 'train'; there are prefill, decode"),
 ])  # fmt: skip
 def test_what_is_not_there(loaded: Path, options: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,7 +119,7 @@ def test_the_layout_report(loaded: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert run("profile", loaded, "--context", 5, "--layout-report") == 0
     said = capsys.readouterr().out
     assert "Kendall" in said
-    assert "model.layers.N.self_attn.o_proj" in said
+    assert "model.layers.N.self_attn.q_proj" in said
 
 
 def test_a_prefill(loaded: Path) -> None:
@@ -144,13 +144,13 @@ def test_the_table(loaded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("profile", loaded, "--context", 4, "--steps", 1) == 0
     out = capsys.readouterr().out
     assert out.startswith("decode at 4 tokens on ")
-    for name in ("model.layers.*.mlp.gate_proj", "lm_head", CONTROL, SAMPLING, "(client)"):
+    for name in ("model.layers.*.self_attn.q_proj", "model.layers.*", "lm_head", CONTROL, SAMPLING, "(client)"):
         assert re.search(rf"^{re.escape(name)} .*\d ms +\d+\.\d%", out, re.MULTILINE)
     shares = [float(share) for share in re.findall(r"(\d+\.\d)%", out)]
     assert sum(shares) == pytest.approx(100, abs=1.5)
     assert run("profile", loaded, "--context", 4, "--steps", 1, "--by", "statement", "--layer", "model.layers.2") == 0
     out = capsys.readouterr().out
-    assert "layers.2.mlp.gate_proj" in out
+    assert "layers.2.self_attn.q_proj" in out
     assert "lm_head" not in out
 
 
