@@ -19,7 +19,7 @@ from irsql.frontend.importer import UnsupportedError
 from irsql.ir.parser import parse_module
 from irsql.ir.verifier import verify
 from tests.models.importing import Call
-from tests.models.modules import ConvNet, Encoder, FactorsOfSums, Gated, Mlp, TwoOutputs, seeded
+from tests.models.modules import ConvNet, Deep, Encoder, FactorsOfSums, Gated, Mlp, TwoOutputs, seeded
 from tests.models.running import relative_error
 from tests.models.targets import TARGETS, on_targets
 
@@ -75,6 +75,17 @@ def test_mlp(target: str) -> None:
     compiled = compiles(module, [normal(4, 16)], {"x": {0: "B"}}, target)
     for batch in (0, 1, 7):
         agree(module, compiled, normal(batch, 16, seed=batch))
+
+
+@everywhere
+def test_products_in_a_row(target: str) -> None:
+    """Some of a statement, some of the next: by layers, and by how many they are."""
+    module = seeded(Deep())
+    compiled = compiles(module, [normal(4, 17)], {"x": {0: "B"}}, target)
+    for batch in (0, 1, 7):
+        agree(module, compiled, normal(batch, 17, seed=batch))
+    if target == "duckdb":
+        assert len(compiled.program.functions["forward"].statements) < 8
 
 
 @everywhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,12 +66,17 @@ def chosen(layers: list[Layer], path: str) -> list[Layer]:
     for layer in layers if not found else ():
         steps = tuple(step for step in layer.steps if within(step.statement.scope, path))
         found += [attrs.evolve(layer, path=path, steps=steps)] if steps else []
-    around = next((layer.path for layer in layers if within(path, layer.path)), "")
-    if not found and around:
-        raise UserError(f"no statement is of {path!r} alone: --layer {around} shows those of its layer")
     if not found:
-        raise UserError(f"no layer is called {path!r}; there are {', '.join(layer.path for layer in layers)}")
+        raise no_layer(path, [layer.path for layer in layers])
     return found
+
+
+def no_layer(path: str, layers: Sequence[str]) -> UserError:
+    """That a module path has no statements, and which ones have."""
+    for layer in layers:
+        if layer and within(path, layer):
+            return UserError(f"no statement is of {path!r} alone: --layer {layer} shows those of its layer")
+    return UserError(f"no layer is called {path!r}; there are {', '.join(layers)}")
 
 
 def show(program: Program, name: str, layer: str | None, with_sql: bool) -> None:

@@ -92,13 +92,11 @@ def _operands(func: Func, where: str) -> int:
         elif where == "inline-of-tables":
             cut = [v for operand in operands if isinstance(operand.owner, Op)
                    for v in operand.owner.operands if reached.of(v)]  # fmt: skip
-            operands = []
         else:
             cut = [v for v in op.operands if reached.of(v)] if reached.too_many(op) else []
-            operands = [v for v in cut if v in operands]
+        packed += sum(v in operands for v in cut)
         for v in cut:
             _cut(v)
-        packed += len(operands)
         reached.add(op)
     return packed
 
@@ -109,27 +107,26 @@ class _Products:
     def __init__(self) -> None:
         self._of: dict[Op, dict[Value, str]] = {}
 
-    def of(self, value: Value) -> dict[Value, str]:
-        """What is computed for a value; nothing for a table."""
-        return self.at(value.owner) if isinstance(value.owner, Op) and isinstance(value.owner, _COMPUTED) else {}
-
-    def at(self, op: Op) -> dict[Value, str]:
-        """What is computed behind an op, and by it."""
-        if op not in self._of:
-            self.add(op)
-        return self._of[op]
-
     def add(self, op: Op) -> None:
         """Note an op whose operands stay as they are."""
-        found = {k: s for v in op.operands for k, s in self.of(v).items()}
-        self._of[op] = found | (dict.fromkeys(_stored(op), op.loc.scope) if _is_product(op) else {})
+        self._of[op] = self._behind(op) | _own(op)
+
+    def of(self, value: Value) -> dict[Value, str]:
+        """What is computed for a value; nothing for a table."""
+        return self._of.get(value.owner, {}) if isinstance(value.owner, Op) else {}
 
     def too_many(self, op: Op) -> bool:
         """Whether a statement that computes ``op`` too would be one of two layers, or too long."""
-        found = {k: s for v in op.operands for k, s in self.of(v).items()}
-        if _is_product(op) and {layer_of(s) for s in found.values()} - {layer_of(op.loc.scope)}:
-            return True
-        return len(found.keys() | set(_stored(op) if _is_product(op) else ())) > MAX_PRODUCTS
+        behind, own = self._behind(op), _own(op)
+        layers = {layer_of(scope) for scope in behind.values()}
+        return bool(own and layers - {layer_of(op.loc.scope)}) or len(behind | own) > MAX_PRODUCTS
+
+    def _behind(self, op: Op) -> dict[Value, str]:
+        return {table: scope for v in op.operands for table, scope in self.of(v).items()}
+
+
+def _own(op: Op) -> dict[Value, str]:
+    return dict.fromkeys(_stored(op), op.loc.scope) if _is_product(op) else {}
 
 
 def _cut(value: Value) -> None:
@@ -210,6 +207,8 @@ def _name(func: Func) -> None:
     taken: set[str] = set()
     products = _Products()
     for op in func.block.ops:
+        if isinstance(op, _COMPUTED):
+            products.add(op)
         if isinstance(op, so.Materialise):
             scopes = products.of(op.x).values()
             if not all(within(scope, op.loc.scope) for scope in scopes):  # what packs it is of the module that reads it

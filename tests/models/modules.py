@@ -20,6 +20,26 @@ class Mlp(nn.Module):
         return torch.softmax(self.down(F.gelu(self.mid(F.relu(self.up(x))))), dim=-1)
 
 
+class Deep(nn.Module):
+    """Two numbered layers of three products and a residual, then eleven products of one: ``x[B, 17] -> [B, 17]``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.ModuleDict({"up": nn.Linear(17, 21), "mid": nn.Linear(21, 5), "down": nn.Linear(5, 17, bias=False)})
+            for _ in range(2)
+        )
+        self.chain = nn.ParameterList(torch.randn(17, 17) / 4 for _ in range(11))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            assert isinstance(layer, nn.ModuleDict)
+            x = x + layer["down"](F.silu(layer["mid"](torch.tanh(layer["up"](x)))))
+        for weight in self.chain:
+            x = torch.tanh(x @ weight)
+        return x
+
+
 class Gated(nn.Module):
     """A gated feed-forward block beside a residual, and three products that meet, all of one input of width 19."""
 

@@ -15,6 +15,7 @@ from irsql.runtime.sequence import TokenSequence
 from irsql.runtime.session import PREFILL_CHUNK, Model
 from irsql.targets.explain import human
 from irsql.tools.console import console, printable
+from irsql.tools.explain_command import no_layer
 from irsql.tools.profile.recorder import Record, Recorder
 from irsql.tools.profile.summary import CLIENT, Group, StepProfile, groups, summarise
 
@@ -98,8 +99,7 @@ def show(found: StepProfile, by: str, layer: str | None) -> None:
 
     lines = [line for line in found.lines if layer is None or within(line.scope, layer)]
     if not lines:
-        there = ", ".join(group.name for group in groups(found.lines, "layer"))
-        raise UserError(f"no layer is called {layer!r}; there are {there}")
+        raise no_layer(str(layer), [group.name for group in groups(found.lines, "layer")])
     facts = found.facts
     out = console(150)
     out.print(f"{facts['function']} at {facts['context']} tokens on {facts['engine']}: {_ms(found.seconds)}, "

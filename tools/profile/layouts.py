@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import attrs
 from rich.table import Table
 
-from irsql.ir.location import layer_of
+from irsql.ir.location import common, layer_of
 from irsql.runtime.errors import UserError
 from irsql.targets.program import Program
 from irsql.tools.calibrate.fit import kendall_tau
@@ -61,7 +60,7 @@ def entries(program: Program, found: StepProfile) -> list[Entry]:
     computed: dict[int, list[Any]] = {}
     for p in predictions:
         if p["storage"] in readers:  # a tied embedding is looked up by one statement and multiplied by another
-            best = max(readers[p["storage"]], key=lambda x: (_common(x.scope, p["scope"]), x.number))
+            best = max(readers[p["storage"]], key=lambda x: (len(common((x.scope, p["scope"]))), x.number))
             computed.setdefault(best.number, []).append(p)
     out = []
     for line in found.lines:
@@ -71,12 +70,6 @@ def entries(program: Program, found: StepProfile) -> list[Entry]:
                 out.append(Entry(line.scope, tuple(p["storage"] for p in mine), tuple(p["tile"] for p in mine),
                                  sum(p["ms"] for p in mine), line.seconds * 1e3))  # fmt: skip
     return out
-
-
-def _common(one: str, other: str) -> int:
-    """Length of the module path that two scopes share."""
-    pairs = zip(one.split("."), other.split("."), strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def show(program: Program, found: StepProfile) -> None:
