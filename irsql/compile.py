@@ -42,7 +42,7 @@ TIR = ("canonicalise,cse,decompose{keep=attention},canonicalise,fold-constants,f
        "merge-contractions,canonicalise,cse,fuse-elementwise,canonicalise,cse,dce,split-load,canonicalise,dce")
 REL = ("convert-tir-to-rel,prune-columns,cse,dce,select-layout,apply-layout,tile-storage,sink-unpack,cancel-pack,"
        "eliminate-joins,legalise,cse,dce")
-SQL = "convert-rel-to-sql,inline-ctes,materialise"
+SQL = "convert-rel-to-sql,inline-ctes,unhash-joins,materialise"
 
 
 def pipeline(layout: str = "", target: str = DEFAULT_TARGET) -> str:

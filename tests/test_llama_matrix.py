@@ -52,6 +52,7 @@ CASES = {
     "scalar rows": Case({**ODD, **heads(3, 1, 10)}, layout="form=scalar"),
     "wide": Case({**ODD, **heads(3, 1, 10)}, layout="form=wide"),
     "many columns of short lanes": Case({**ODD, **heads(3, 1, 10)}, layout="lane=3"),
+    "rows of lanes": Case({**ODD, **heads(3, 1, 10)}, layout="tile=chunks:5x2x6"),
     "aten": Case({**ODD, **heads(3, 1, 10)}, capture="aten"),
     "aten, gqa 8:1, tied, biases, llama3 rope": Case(
         {**ODDER, **heads(8, 1, 8), "hidden_size": 40, "tie_word_embeddings": True, "attention_bias": True,

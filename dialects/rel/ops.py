@@ -20,7 +20,7 @@ class Tile(Attribute):
     Attributes
     ----------
     form
-        ``dot`` (contracted axis in lanes and columns, both operands), ``chunks`` (in rows of columns, both operands),
+        ``dot`` (contracted axis in lanes and columns, both operands), ``chunks`` (in several rows of these),
         ``wsum`` (a free axis of ``rhs`` in columns) or ``scalar``.
     lane, columns, segments
         Cut of that axis; see :func:`irsql.dialects.rel.types.tiled`.

@@ -172,11 +172,14 @@ class LayoutDefaults(Attribute):
         Rows a weight relation needs before a core is worth using (row groups of DuckDB, workers of PostgreSQL).
     cores
         Cores the engine is expected to use.
+    chunks
+        Most rows that a contracted axis in lanes may be cut into.
     """
 
     carriers: tuple[str, ...] = ()
     min_rows_per_core: int = 1
     cores: int = 1
+    chunks: int = 1
 
 
 @attribute("irsql.value_contract")

@@ -287,7 +287,9 @@ class Postgres(Driver):
             self._lock(schema)
             self.execute("SET synchronous_commit = on")  # what is loaded is on disk before it gets its name
         if not self._is_there(schema):
-            self.execute(CONTROL.create_schema(schema, exists_ok=True))
+            with self.transaction():  # two processes that both saw none would both create it, IF NOT EXISTS or not
+                self.rows("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCKS, schema])
+                self.execute(CONTROL.create_schema(schema, exists_ok=True))
         self._schemas[catalog] = schema
 
     def _is_there(self, schema: str) -> bool:

@@ -101,12 +101,17 @@ def _axes(spec: TableSpec, shape: Sequence[int]) -> list[_Axis]:
 
 
 def _order(spec: TableSpec, axes: Sequence[_Axis]) -> tuple[list[int], list[Part]]:
-    """Permutation of all digits to (keys in column order, columns, lane), and the row parts in that order."""
+    """Permutation of all digits to (keys, columns, lane), and the row parts in that order.
+
+    Keys are in the order of their columns, but for the number of a row of lanes, which comes first: rows that meet the
+    same row of another relation stand together, and an engine that takes rows in batches multiplies whole batches.
+    """
     digits = [part for axis in axes for part in axis.digits]
     names = {p.name: i for i, p in enumerate(digits) if p.place == "row"}
     if set(names) != {k.name for k in spec.keys}:
         raise ValueError(f"the keys of {spec.name} are not the rows of its layout")
-    order = [names[k.name] for k in spec.keys]
+    lane = next((p.axis for p in digits if p.place == "lane"), None)
+    order = sorted((names[k.name] for k in spec.keys), key=lambda i: digits[i].axis != lane)
     rows = [digits[i] for i in order]
     for place in ("column", "lane"):
         order += [digits.index(p) for p in _parts(spec) if p.place == place]

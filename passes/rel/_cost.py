@@ -123,17 +123,17 @@ def work(c: Contraction, tile: ro.Tile | None, sizes: Mapping[str, int], target:
     axis = axis_of(c)
     assert axis is not None
     beside = beside_axis(c)
-    branches = tile.columns / -(-tile.columns // tile.segments)  # the longest decides
-    cores = _cores(c, axis, beside if tile.beside > 1 else None, branches, sizes, target)
+    branches = 1.0 if tile.form == "chunks" else tile.columns / -(-tile.columns // tile.segments)  # the longest decides
+    chunks = tile.segments if tile.form == "chunks" else 1
+    cores = _cores(c, axis, beside if tile.beside > 1 else None, branches, sizes, target, chunks)
     rows = every / loops[axis.project_key] / tile.beside
-    if tile.form == "chunks":
-        rows *= tile.segments
+    rows *= chunks
     others = [k for k in loops if k != axis.project_key and k not in {k.name for k in rel(c.aggregate.result).keys}]
     parts = 1 if tile.form == "chunks" else tile.segments  # every row of a chunk is a row of the join
     grouped = rows * parts if others or tile.segments > 1 else 0
     padded = tile.columns * max(tile.lane, 1)
     packs = [n for n, v in enumerate(c.join.inputs) if not is_kept(v)]
-    width = padded * (tile.segments if tile.form == "chunks" else 1)
+    width = padded * chunks
     element_bytes = FLOAT_BYTES // 2 if tile.carrier in ex.HALF_CARRIERS else FLOAT_BYTES
     scanned = sum(_elements(c, n, sizes) / loops[axis.project_key] * width * element_bytes for n in _kept(c))
     macs = rows * tile.beside * padded / cores
@@ -178,11 +178,11 @@ def stored_rows(c: Contraction, axis: Shared | None, beside: Free | None, sizes:
 
 
 def _cores(c: Contraction, axis: Shared | None, beside: Free | None, branches: float, sizes: Mapping[str, int],
-           target: Target) -> float:
+           target: Target, chunks: int = 1) -> float:
     """Cores that share the product: each needs enough stored rows, or a branch of its own."""
     layout = target.layout
     if layout.cores == 1:
         return 1.0
-    rows = stored_rows(c, axis, beside, sizes)
+    rows = stored_rows(c, axis, beside, sizes) * chunks
     return min(float(layout.cores), max(1.0, rows / layout.min_rows_per_core) * branches)
 

@@ -1,7 +1,9 @@
 """``select-layout``: choose how each contraction is tiled, so that the target's cost model predicts the least time.
 
 The contracted axis goes into lanes and columns of both operands (one ``dot`` a column) where it is static; without
-lanes into columns alone, and into several rows of them where it has more terms than a row may have columns. Otherwise,
+lanes into columns alone, and into several rows of them where it has more terms than a row may have columns. With lanes
+it may stand in several rows too, if the target says so: short lanes multiply fastest, and a column costs its planning
+once for all rows. Otherwise,
 as in P·V, a static free axis of one operand goes into columns and each is a weighted sum. Element-wise operators stay
 on scalar rows: at the sizes of one token their cost is small, and packing is explicit where it is needed.
 
@@ -38,6 +40,8 @@ _KEYS = 20
 """Key columns that a join of two operands may have."""
 _SHORTEST = 16
 """Lane lengths that are tried: the powers of two from here on, and the whole axis up to what a lane can have."""
+_CHUNK_LANES, _CHUNK_COLUMNS = (32, 128), (4, 8, 16, 32)
+"""Shortest and longest lane, and the columns, that are tried for an axis in several rows of lanes."""
 _MOST_SUMS = 64
 """Most columns of a weighted sum that are tried."""
 
@@ -81,8 +85,8 @@ class SelectLayout(Pass):
     beside: int = 4
     """Most rows of a weight that may stand side by side as one; 1 for none."""
     tile: str = ""
-    """For experiments: ``dot:LANExCOLUMNSxSEGMENTS`` (lane 0 for wide columns) or ``wsum:0xCOLUMNSxSEGMENTS`` of every
-    contraction whose axis it covers.
+    """For experiments: ``dot:LANExCOLUMNSxSEGMENTS`` (lane 0 for wide columns), ``chunks:LANExCOLUMNSxROWS`` or
+    ``wsum:0xCOLUMNSxSEGMENTS`` of every contraction whose axis it covers.
     """
     batch: int = 1
     """Extent to plan for of the dim B, where a function leaves it open."""
@@ -166,10 +170,13 @@ class SelectLayout(Pass):
         axis = axis_of(c)
         forced = self._forced(c, target, beside)
         if forced is not None:
-            if beside == 1 or forced.form == "dot":
+            if beside == 1 or forced.form != "wsum":
                 yield [forced]
         elif axis is not None and int(str(axis.extent)) >= self.min_extent:
-            yield from self._dots(int(str(axis.extent)), target, self._carriers(c, target), beside)
+            # a join on the rows' number alone can do without a hash table
+            alone = len(c.join.on.block.terminator.operands) == 1 and any(map(is_kept, c.join.inputs))
+            yield from self._dots(int(str(axis.extent)), target, self._carriers(c, target), beside,
+                                  target.layout.chunks if alone else 1)
         elif beside == 1 and any(not isinstance(k.extent, int) for k in rel(c.project.result).keys):
             most = _widest(target)
             free = [f for f in c.free if isinstance(f.extent, int) and self.min_extent <= f.extent <= most]
@@ -183,7 +190,7 @@ class SelectLayout(Pass):
         """The tile of the option, where it covers an axis of the contraction."""
         if not self.tile:
             return None
-        said = re.fullmatch(r"(dot|wsum):(\d+)x(\d+)x(\d+)", self.tile)
+        said = re.fullmatch(r"(dot|chunks|wsum):(\d+)x(\d+)x(\d+)", self.tile)
         if said is None:
             raise IRError(f"the option tile of select-layout is {self.tile!r}, expected FORM:LANExCOLUMNSxSEGMENTS")
         lane, columns, segments = (int(n) for n in said.groups()[1:])
@@ -191,12 +198,13 @@ class SelectLayout(Pass):
             covered = any(f.extent == columns * segments for f in c.free)
             return ro.Tile("wsum", 0, columns, segments, "") if covered and not lane else None
         axis = axis_of(c)
-        if axis is None or max(lane, 1) * columns < int(str(axis.extent)):
+        chunks = segments if said[1] == "chunks" else 1
+        if axis is None or max(lane, 1) * columns * chunks < int(str(axis.extent)):
             return None
         carriers = self._carriers(c, target) if lane else [""]
         if not carriers:
             raise IRError(f"the option tile of select-layout asks for lanes, which {target.name} has not")
-        return ro.Tile("dot", lane, columns, segments, carriers[0], beside)
+        return ro.Tile("chunks" if chunks > 1 else "dot", lane, columns, segments, carriers[0], beside)
 
     def _carriers(self, c: Contraction, target: Target) -> list[str]:
         """Lane carriers to choose from."""
@@ -204,7 +212,8 @@ class SelectLayout(Pass):
             return [self.carrier]
         return [x for x in target.layout.carriers if target.capability("dot", x).status == "native"]
 
-    def _dots(self, extent: int, target: Target, carriers: list[str], beside: int) -> Iterator[list[ro.Tile]]:
+    def _dots(self, extent: int, target: Target, carriers: list[str], beside: int,
+              chunks: int) -> Iterator[list[ro.Tile]]:
         if self.form == "wide" or not carriers:
             most = min(self.wide_columns or extent * beside, _widest(target)) // beside
             if not most:
@@ -227,6 +236,11 @@ class SelectLayout(Pass):
                 for carrier in carriers:
                     yield [ro.Tile("dot", -(-extent // columns), columns, segments, carrier, beside)
                            for segments in (1, 2, 4) if segments <= most]
+        for rows in range(2, chunks + 1):
+            for columns in (n for n in _CHUNK_COLUMNS if extent % (rows * n) == 0):
+                lane = extent // (rows * columns)
+                if _CHUNK_LANES[0] <= lane <= _CHUNK_LANES[1] and self.lane in (0, lane):
+                    yield from ([ro.Tile("chunks", lane, columns, rows, carrier, beside)] for carrier in carriers)
 
 
 @attrs.frozen(eq=False)

@@ -24,7 +24,7 @@ STRANGE = (
 
 PASSES = {
     "tir": "canonicalise,cse,fold-constants,fuse-elementwise,dce", "rel": "prune-columns,cse,dce",
-    "tiled": "sink-unpack,cancel-pack,eliminate-joins,legalise", "sql": "inline-ctes,materialise",
+    "tiled": "sink-unpack,cancel-pack,eliminate-joins,legalise", "sql": "inline-ctes,unhash-joins,materialise",
 }  # fmt: skip
 """Passes that take each stage."""
 

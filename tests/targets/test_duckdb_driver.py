@@ -74,6 +74,10 @@ def test_layouts_there_and_back(shape: tuple[int, ...], parts: tuple[Part, ...],
     # Every other element is padding, and padding is zero.
     total = sum(np.concatenate([[0.0], *map(np.ravel, table.column(v.name).to_pylist())]).sum() for v in values)
     assert total == want.sum()
+    lanes = next((p.axis for p in parts if p.place == "lane"), None)
+    chunk = next((p.name for p in parts if p.place == "row" and p.axis == lanes), None)
+    numbers = [] if chunk is None else table.column(chunk).to_pylist()
+    assert numbers == sorted(numbers)  # rows that meet the same row of an activation stand together
     shuffled = table.take(pa.array(np.random.default_rng(0).permutation(table.num_rows)))
     np.testing.assert_array_equal(from_arrow(spec, shuffled, {}), want)
 

@@ -11,7 +11,8 @@ from irsql.targets.base import backend
 from irsql.tools.calibrate.probe import Probe, Shape, loaded, measure
 from tests.models.targets import TARGETS
 
-PADDED = ("dot:4x3x1", "dot:4x3x2", "dot:4x4x1", "dot:4x4x2", "dot:3x8x2", "dot:2x16x4", "dot:0x16x1", "dot:0x16x2")
+PADDED = ("dot:4x3x1", "dot:4x3x2", "dot:4x4x1", "dot:4x4x2", "dot:3x8x2", "dot:2x16x4", "dot:0x16x1", "dot:0x16x2",
+          "chunks:4x1x3", "chunks:2x3x2")
 
 
 LANES = [t for t in TARGETS if backend(t).target.layout.carriers]
@@ -21,7 +22,7 @@ LANES = [t for t in TARGETS if backend(t).target.layout.carriers]
                                               if target in LANES or tile.startswith("dot:0")])
 def test_products_of_padded_rows(target: str, tile: str, tmp_path: Path) -> None:
     probe = Probe.of(Shape(2, 12, 10), f"tile={tile}", target)
-    assert probe.tile == tile.replace("dot:", "dot ")
+    assert probe.tile == tile.replace(":", " ")
     with loaded([probe], target, tmp_path / "padded.db") as db:
         measure([probe], db, rounds=1)  # compares the product with NumPy's
     assert len(probe.seconds) == 1

@@ -302,6 +302,32 @@ def test_writers_of_one_state_take_turns(tmp_path: Path) -> None:
         db.execute('DROP SCHEMA "shared" CASCADE')
 
 
+def test_a_state_that_several_create(tmp_path: Path) -> None:
+    """Processes that begin together with a state that is not there: all find it, whoever made it."""
+    together = threading.Barrier(4)
+    problems: list[BaseException] = []
+
+    def begin() -> None:
+        try:
+            for n in range(8):
+                with Postgres() as db:
+                    db.attach(tmp_path / "x.pg", MODEL, read_only=True)
+                    together.wait(60)
+                    db.attach(f"state {n}", STATE)
+        except BaseException as error:
+            problems.append(error)
+            together.abort()
+
+    with Postgres() as db:
+        db.attach(tmp_path / "x.pg", MODEL)
+        threads = [threading.Thread(target=begin) for _ in range(together.parties)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not problems
+
+
 def test_a_transaction_is_all_or_nothing() -> None:
     with Postgres() as db:
         db.attach(":memory:", MODEL)

@@ -39,7 +39,7 @@ STAGES = (
     Stage("rel, tiled", ("the same, each", "with a layout"), ("16 columns of", "128 lanes, dot"),
           ("convert", "rel to sql"), ("sink-unpack", "cancel-pack", "tile-storage", "legalise"), "#d3ecdf"),
     Stage("sql", ("statements over", "CTEs and tables"), ("select, group,", "materialise"), ("emit", "(sqlglot)"),
-          ("inline-ctes", "materialise"), "#fbefd9"),
+          ("inline-ctes", "unhash-joins", "materialise"), "#fbefd9"),
     Stage("SQL text", ("a stock engine", "runs it"), ("list_inner_", "product(w, x)"), (), (), "#f9e1dc"),
 )
 

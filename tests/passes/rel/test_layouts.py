@@ -19,6 +19,7 @@ from irsql.ir.core import ArgInfo, IRError, Module
 from irsql.ir.dims import symbol
 from irsql.ir.passes import PassContext
 from irsql.ir.pipeline import PipelineError, parse_pipeline
+from irsql.ir.target import LayoutDefaults, Target, attach
 from irsql.passes.conversion.convert_rel_to_sql import ConvertRelToSql
 from irsql.passes.conversion.convert_tir_to_rel import ConvertTirToRel
 from irsql.passes.rel.apply_layout import ApplyLayout
@@ -28,7 +29,20 @@ from irsql.passes.rel.sink_unpack import SinkUnpack
 from irsql.passes.rel.tile_storage import TileStorage
 from irsql.passes.sql.inline_ctes import InlineCtes
 from irsql.passes.sql.materialise import Materialise
-from tests.passes.stages import Program, check_stages, expressions, names, ops_of, outcomes, pipeline, run, same
+from irsql.passes.sql.unhash_joins import UnhashJoins
+from tests.passes.stages import (
+    LANES,
+    Program,
+    check_stages,
+    copy,
+    expressions,
+    names,
+    ops_of,
+    outcomes,
+    pipeline,
+    run,
+    same,
+)
 
 B = symbol("B")
 select = AffineMap.select
@@ -91,6 +105,29 @@ def test_rows_of_columns(inner: int, columns: int) -> None:
     same(outcomes(m), want, 1e-5, "rows of columns")
     run(m, ConvertRelToSql(), InlineCtes(group_columns=1), Materialise())
     same(outcomes(m), want, 1e-5, "sql")
+
+
+@pytest.mark.parametrize("inner", [8, 11, 12])
+@pytest.mark.parametrize("tile", ["chunks:2x2x3", "chunks:3x1x4", "chunks:2x3x2"])
+def test_rows_of_lanes(inner: int, tile: str) -> None:
+    """An axis in several rows of lanes, padded or not; the target of the second run wants no hash table for them."""
+    m = two_products(inner)
+    want = outcomes(m)
+    run(m, ConvertTirToRel(), SelectLayout(tile=tile))
+    lane, columns, rows = (int(n) for n in tile.removeprefix("chunks:").split("x"))
+    assert ops_of(m, ro.Aggregate)[0].tile == ro.Tile("chunks", lane, columns, rows, "list")
+    run(m, ApplyLayout(), TileStorage(), SinkUnpack(), CancelPack())
+    same(outcomes(m), want, 1e-5, "rows of lanes")
+    assert len(rel(ops_of(m, ro.Stored)[0].result).keys) == 2
+    for chunks in (1, 2):
+        attach(m, Target("rows", "1", "duckdb", LANES.capabilities, LANES.functions,
+                         layout=LayoutDefaults(("list",), chunks=chunks)))
+        sql = copy(m)
+        run(sql, ConvertRelToSql(), InlineCtes(), UnhashJoins(), Materialise())
+        same(outcomes(sql), want, 1e-5, "sql")
+        products = [op for op in ops_of(sql, so.Select) if expressions(op, ex.Dot)]
+        differences = [op for op in products for x in op.where.block.ops if isinstance(x, ex.Binary)]
+        assert len(differences) == (0 if chunks == 1 else len(products))
 
 
 @pytest.mark.parametrize(("limit", "apart"), [(0, False), (1, True), (64, False)])

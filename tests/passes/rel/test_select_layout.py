@@ -50,6 +50,26 @@ def module(target: Target = TARGET) -> Module:
     return m
 
 
+def heads(target: Target) -> Module:
+    """``y[h, n] = Σ_k x[h, k] W[h, n, k]``."""
+    m, load = Module.empty(stage="tir"), Func.build("load", [])
+    weight = TensorType((4, OUTPUTS, INNER), F32)
+    loaded = Builder(load.block).insert(ti.Parameter(parameter="w", result_types=[weight])).result
+    Builder(load.block).insert(ti.Store(loaded, store="w"))
+    load.ret()
+    m.add(load)
+    func = Func.build("forward", [("x", TensorType((4, INNER), F32))], args=[ArgInfo()])
+    b, select = Builder(func.block), AffineMap.select
+    w = b.insert(ti.Stored(store="w", result_types=[weight])).result
+    maps = (select(3, (0, 2)), select(3, (0, 1, 2)), select(3, (0, 1)))
+    func.ret(b.insert(ti.Contract(func.block.args[0], w, maps=maps, bounds=(4, OUTPUTS, INNER),
+                                  result_types=[TensorType((4, OUTPUTS), F32)])).result)
+    m.add(func)
+    attach(m, target)
+    run(m, ConvertTirToRel())
+    return m
+
+
 def contraction(m: Module, function: str = "decode") -> Contraction:
     found = [c for op in m.functions[function].block.ops if (c := match(op))]
     assert len(found) == 1
@@ -120,6 +140,41 @@ def test_dear_terms_make_few_columns_and_dear_long_lanes_many() -> None:
         assert tile is not None
         columns.append(tile.columns)
     assert columns[0] < 8 < columns[1]
+
+
+ROWS = Target("rows", "1", "duckdb", capabilities=TARGET.capabilities, costs=changed(double_ns=9.0, term_us=5000.0),
+              layout=LayoutDefaults(("list",), min_rows_per_core=2048, cores=2, chunks=16))
+"""Long lanes are dear and so are columns: what is left is more rows."""
+
+
+def test_rows_of_lanes_where_the_target_says_so() -> None:
+    m = module(ROWS)
+    run(m, SelectLayout())
+    prefill, decode = tiles(m)
+    assert prefill == decode  # the rows are stored, so both read the same
+    assert decode is not None
+    assert decode.form == "chunks"
+    assert decode.lane * decode.columns * decode.segments == INNER
+    assert 1 < decode.segments <= 16
+    m = module(TARGET.with_costs(ROWS.costs))
+    run(m, SelectLayout())
+    assert [t.form for t in tiles(m) if t] == ["dot", "dot"]
+
+
+def test_counts_of_rows_of_lanes() -> None:
+    c = contraction(module())
+    counted = work(c, ro.Tile("chunks", 64, 8, 8, "list"), {"S": 1}, ROWS)
+    rows, macs = OUTPUTS * 8, OUTPUTS * INNER
+    assert counted == Work(statements=3, terms=16, macs=macs / 2, calls=rows * 8 / 2, rows=rows / 2, grouped=rows / 2,
+                           bytes=4 * macs / 2, packed=INNER)  # two cores have 2,048 rows each
+
+
+def test_no_rows_of_lanes_where_the_join_has_other_keys() -> None:
+    """A product a head: the heads are hashed anyway, and every row would be tried with the rows of all numbers."""
+    m = heads(ROWS)
+    run(m, SelectLayout())
+    assert [op.tile.form for op in m.functions["forward"].block.ops if isinstance(op, ro.Aggregate) and op.tile] == [
+        "dot"]
 
 
 def test_a_tile_can_be_forced() -> None:
