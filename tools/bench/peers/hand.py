@@ -1,9 +1,10 @@
 """The best DuckDB SQL that we can write by hand for a Llama's decode step.
 
-What it rests on was measured: list products of up to 512 elements, the activation as the one row of a cross join,
-contracted axes cut into tables joined by UNION ALL where an output has too few rows for all cores, gate and up side by
-side, norms folded into the weights behind them and their scale applied after the product, the residual as one more
-branch of the sum, grouped query heads as columns, values packed along the positions so that P·V is a list product too.
+What it rests on was measured: short lists, few of them a row, an axis that is longer in several rows; these are joined
+by a difference that is zero, since a hash table would copy the lists of the activation; more rows keep all cores busy.
+Gate and up stand side by side, norms are folded into the weights behind them and their scale applied after the product,
+the residual is one more branch of the sum, all products behind attention are one statement, grouped query heads are
+columns, values are packed along the positions so that P·V is a list product too.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from irsql.tools.bench.peers.sql_form import Array, SqlForm, lists, total, wide
+from irsql.tools.bench.peers.sql_form import ROWS, Array, SqlForm, lists, total, wide
 
-LONGEST = 512
-"""Elements of a list: longer ones plan no cheaper and run no faster."""
-GROUPS = 8192
-"""Rows that a product should scan, all branches together: a few row groups for each core."""
+LANE, COLUMNS = 64, 8
+"""Elements of a list, and lists of a row: longer ones do not fit the caches of a core."""
 TILE = 32
 """Positions of a packed tile of values."""
 
@@ -26,42 +25,23 @@ TILE = 32
 class Hand(SqlForm):
     """See the text of the module."""
 
-    name, key = "SQL by hand", "hand"
+    name, key = "SQL by hand", "hand-rows"
 
     # -- stored ----------------------------------------------------------------------------------------
     def stored(self) -> Iterator[tuple[str, Iterator[pa.Table]]]:
         """The matrices of each layer, the head, and the embedding, whose rows are lists."""
-        final = self.read("model.norm.weight")
-        length = self._length(self.shape.hidden)
-        yield "head", (wide(w * final, length, {"i": np.arange(b, b + len(w))}) for b, w in self.blocks(self.head_name))
+        final, lane = self.read("model.norm.weight"), _divisor(self.shape.hidden, LANE)
+        yield "head", (wide(w * final, lane, {"i": np.arange(b, b + len(w))}) for b, w in self.blocks(self.head_name))
         yield "embed", (pa.table({"i": np.arange(b, b + len(w)), "v": lists(w)})
                         for b, w in self.blocks("model.embed_tokens.weight"))  # fmt: skip
         for i in range(self.shape.layers):
             qkv = np.concatenate([self.layer(i, f"self_attn.{n}_proj") for n in "qkv"])
             qkv[:self.shape.heads * self.shape.head_dim] *= np.float32(self.shape.head_dim**-0.5)
-            yield from self._segments(f"qkv_{i}", qkv * self.norm(i, "input"))
-            yield from self._segments(f"o_{i}", self.layer(i, "self_attn.o_proj"))
-            gate, up = (self.layer(i, f"mlp.{n}_proj") * self.norm(i, "post_attention") for n in ("gate", "up"))
-            both = wide(gate, length, {"i": np.arange(len(gate))}, "g")
-            for n, column in enumerate(wide(up, length, {}, "u").columns):
-                both = both.append_column(f"u{n}", column)
-            yield f"gate_up_{i}", iter([both])
-            yield from self._segments(f"down_{i}", self.layer(i, "mlp.down_proj"))
-
-    def _length(self, width: int) -> int:
-        """The longest list that divides an axis."""
-        return next(n for n in range(min(LONGEST, width), 0, -1) if width % n == 0)
-
-    def _cut(self, rows: int, width: int) -> int:
-        """How many tables the contracted axis of a product is cut into."""
-        most = width // self._length(width)
-        return next(n for n in range(min(most, max(1, -(-GROUPS // rows))), 0, -1) if most % n == 0)
-
-    def _segments(self, name: str, matrix: Array) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-        rows, width = matrix.shape
-        count = self._cut(rows, width)
-        for n, part in enumerate(np.split(matrix, count, axis=1)):
-            yield f"{name}_{n}", iter([wide(part, self._length(width), {"i": np.arange(rows)})])
+            yield f"qkv_{i}", _rows({"c": qkv * self.norm(i, "input")})
+            yield f"o_{i}", _rows({"c": self.layer(i, "self_attn.o_proj")})
+            yield f"gate_up_{i}", _rows({letter: self.layer(i, f"mlp.{name}_proj") * self.norm(i, "post_attention")
+                                         for letter, name in (("g", "gate"), ("u", "up"))})  # fmt: skip
+            yield f"down_{i}", _rows({"c": self.layer(i, "mlp.down_proj")})
 
     # -- states ----------------------------------------------------------------------------------------
     def state_schema(self) -> list[str]:
@@ -98,54 +78,40 @@ class Hand(SqlForm):
 
     # -- the step --------------------------------------------------------------------------------------
     def step(self) -> list[str]:
-        """Eight statements a layer."""
+        """Six statements a layer."""
         s = self.shape
         out = ["CREATE OR REPLACE TEMP TABLE h AS SELECT generate_subscripts(e.v, 1) - 1 AS i, unnest(e.v) AS v "
                "FROM model.embed e WHERE e.i = (SELECT id FROM state.token)"]  # fmt: skip
         for i in range(s.layers):
-            out += self._attention(i)
-            out.append(self._product("h2", f"o_{i}", "att", s.hidden, s.heads * s.head_dim, residual="h"))
-            out.append(self._gate_up(i))
-            out.append(self._product("h", f"down_{i}", "act", s.hidden, s.intermediate, residual="h2"))
-        columns = s.hidden // self._length(s.hidden)
-        packed = self._packed("h", s.hidden, True)
-        out.append(f"CREATE OR REPLACE TEMP TABLE logits AS WITH x AS MATERIALIZED ({packed}) "
-                   f"SELECT w.i, {_dots('w.c', 'x.c', range(columns))} * x.s AS v FROM model.head w, x")  # fmt: skip
+            out += [*self._attention(i), self._behind(i)]
+        lane = _divisor(s.hidden, LANE)
+        packed = _packed("h", lane, s.hidden // lane)
+        out.append(f"CREATE OR REPLACE TEMP TABLE logits AS WITH x AS MATERIALIZED ({packed}), "
+                   f"n AS ({self._scale('h')}) "
+                   f"SELECT w.i, {_dots('w.c', 'x.c', s.hidden // lane)} * n.s AS v FROM model.head w, x, n")  # fmt: skip
         return out
 
-    def _packed(self, source: str, width: int, scaled: bool) -> str:
-        """One row with an activation in list columns, and the scale of its norm."""
-        length = self._length(width)
-        columns = [f"list(v ORDER BY i) FILTER (WHERE i >= {b} AND i < {b + length}) AS c{n}"
-                   for n, b in enumerate(range(0, width, length))]  # fmt: skip
-        if scaled:
-            columns.append(f"CAST(1 / sqrt(sum(v * v) / {width} + {self.eps!r}) AS FLOAT) AS s")
-        return f"SELECT {', '.join(columns)} FROM {source}"
+    def _scale(self, source: str) -> str:
+        """One row with the scale of a norm."""
+        return f"SELECT CAST(1 / sqrt(sum(v * v) / {self.shape.hidden} + {self.eps!r}) AS FLOAT) AS s FROM {source}"
 
-    def _product(self, name: str, matrix: str, source: str, rows: int, width: int, residual: str = "",
-                 scaled: bool = False) -> str:  # fmt: skip
-        """A matrix times an activation, cut along the contracted axis; what is added is one more branch."""
-        count, columns = self._cut(rows, width), width // self._length(width)
-        each = columns // count
-        scale = " * x.s" if scaled else ""
-        branches = []
-        for n in range(count):
-            dots = total([f"list_inner_product(w.c{c}, x.c{n * each + c})" for c in range(each)])
-            branches.append(f"SELECT w.i, {dots}{scale} AS v FROM model.{matrix}_{n} w, x")
-        if residual:
-            branches.append(f"SELECT i, v FROM {residual}")
-        packed = f"WITH x AS MATERIALIZED ({self._packed(source, width, scaled)})"
-        union = " UNION ALL ".join(branches)
-        query = union if len(branches) == 1 else f"SELECT i, CAST(sum(v) AS FLOAT) AS v FROM ({union}) GROUP BY i"
-        return f"CREATE OR REPLACE TEMP TABLE {name} AS {packed} {query}"
-
-    def _gate_up(self, i: int) -> str:
-        columns = range(self.shape.hidden // self._length(self.shape.hidden))
-        packed = self._packed("h2", self.shape.hidden, True)
-        gate, up = _dots("w.g", "x.c", columns), _dots("w.u", "x.c", columns)
-        return (f"CREATE OR REPLACE TEMP TABLE act AS WITH x AS MATERIALIZED ({packed}), "
-                f"y AS (SELECT w.i, {gate} * x.s AS g, {up} * x.s AS u FROM model.gate_up_{i} w, x) "
-                "SELECT i, CAST(g / (1 + exp(-g)) * u AS FLOAT) AS v FROM y")  # fmt: skip
+    def _behind(self, i: int) -> str:
+        """What follows attention: the output projection, gate and up, down."""
+        s = self.shape
+        gate = _product(f"gate_up_{i}", "x2", s.hidden, COLUMNS // 2, ("g", "u"))
+        parts = {
+            "x1": _packed("att", *_cut(s.heads * s.head_dim)),
+            "h2": _sum(_product(f"o_{i}", "x1", s.heads * s.head_dim), "h"),
+            "x2": _packed("h2", *_cut(s.hidden, COLUMNS // 2)),
+            "n": self._scale("h2"),
+            "y": f"SELECT y.i, CAST(g * n.s AS FLOAT) AS g, CAST(u * n.s AS FLOAT) AS u FROM "
+                 f"(SELECT i, sum(g) AS g, sum(u) AS u FROM ({gate}) GROUP BY i) y, n",
+            "act": "SELECT i, CAST(g / (1 + exp(-g)) * u AS FLOAT) AS v FROM y",
+            "x3": _packed("act", *_cut(s.intermediate)),
+        }  # fmt: skip
+        ctes = ", ".join(f"{name} AS MATERIALIZED ({text})" for name, text in parts.items())
+        last = _sum(_product(f"down_{i}", "x3", s.intermediate), "h2")
+        return f"CREATE OR REPLACE TEMP TABLE h AS WITH {ctes} {last}"
 
     def _attention(self, i: int) -> list[str]:
         s = self.shape
@@ -175,8 +141,10 @@ class Hand(SqlForm):
             f"SELECT v.kh, v.j, {tail} FROM state.tail_{i} v JOIN p ON p.kh = v.kh AND p.pos = v.pos) GROUP BY kh, j) "
             f"SELECT (o.kh * {group} + unnest(range({group}))) * {d} + o.j AS i, unnest([{values}]) AS v "
             f"FROM o JOIN z ON z.kh = o.kh")  # fmt: skip
+        packed = _packed("h", *_cut(s.hidden))
         return [
-            self._product("qkv", f"qkv_{i}", "h", (s.heads + 2 * keys) * d, s.hidden, scaled=True),
+            f"CREATE OR REPLACE TEMP TABLE qkv AS WITH x AS MATERIALIZED ({packed}), n AS ({self._scale('h')}) "
+            f"SELECT y.i, CAST(y.v * n.s AS FLOAT) AS v FROM ({_sum(_product(f'qkv_{i}', 'x', s.hidden))}) y, n",
             f"CREATE OR REPLACE TEMP TABLE qk AS {self.rotated('qkv', f'WHERE a.i < {first_value}')}",
             f"INSERT INTO state.k_{i} SELECT (SELECT pos FROM state.step), head - {s.heads}, v FROM qk "
             f"WHERE head >= {s.heads}",
@@ -186,5 +154,53 @@ class Hand(SqlForm):
         ]
 
 
-def _dots(left: str, right: str, columns: range) -> str:
-    return total([f"list_inner_product({left}{n}, {right}{n})" for n in columns])
+def _divisor(number: int, most: int) -> int:
+    return next(n for n in range(min(number, most), 0, -1) if number % n == 0)
+
+
+def _cut(width: int, most: int = COLUMNS) -> tuple[int, int]:
+    """Elements of a list and lists of a row, for an axis."""
+    lane = _divisor(width, LANE)
+    return lane, _divisor(width // lane, most)
+
+
+def _rows(matrices: dict[str, Array]) -> Iterator[pa.Table]:
+    """Matrices side by side: ``k`` is the number of the row that a part of the contracted axis stands in."""
+    rows, width = next(iter(matrices.values())).shape
+    lane, columns = _cut(width, COLUMNS // len(matrices))
+    for begin in range(0, rows, ROWS):
+        i = np.arange(begin, min(begin + ROWS, rows))
+        for k in range(width // (lane * columns)):
+            part = np.s_[begin:begin + ROWS, k * lane * columns:(k + 1) * lane * columns]
+            out = pa.table({"k": np.full(len(i), k), "i": i})
+            for prefix, matrix in matrices.items():
+                table = wide(matrix[part], lane, {}, prefix)
+                for name in table.column_names:
+                    out = out.append_column(name, table[name])
+            yield out
+
+
+def _packed(source: str, lane: int, columns: int) -> str:
+    """An activation as rows of lists, like those of a matrix."""
+    width = lane * columns
+    lanes = (f"SELECT i // {width} AS k, i % {width} // {lane} AS c, list(v ORDER BY i) AS l FROM {source} "
+             f"GROUP BY i // {width}, i % {width} // {lane}")  # fmt: skip
+    every = ", ".join(f"ll[{n + 1}] AS c{n}" for n in range(columns))
+    return f"SELECT k, {every} FROM (SELECT k, list(l ORDER BY c) AS ll FROM ({lanes}) GROUP BY k)"
+
+
+def _product(matrix: str, source: str, width: int, most: int = COLUMNS, prefixes: tuple[str, ...] = ("c",)) -> str:
+    """Sums of the parts of a matrix times an activation: ``i`` and ``v``, or a column a matrix."""
+    _, columns = _cut(width, most)
+    dots = ", ".join(f"{_dots(f'w.{p}', 'x.c', columns)} AS {'v' if p == 'c' else p}" for p in prefixes)
+    return f"SELECT w.i, {dots} FROM model.{matrix} w, {source} x WHERE x.k - w.k = 0"
+
+
+def _sum(product: str, residual: str = "") -> str:
+    """A product's parts together; what is added is one more branch."""
+    both = f"{product} UNION ALL SELECT i, v FROM {residual}" if residual else product
+    return f"SELECT i, CAST(sum(v) AS FLOAT) AS v FROM ({both}) GROUP BY i"
+
+
+def _dots(left: str, right: str, columns: int) -> str:
+    return total([f"list_inner_product({left}{n}, {right}{n})" for n in range(columns)])
