@@ -86,9 +86,9 @@ class Hand(SqlForm):
             out += [*self._attention(i), self._behind(i)]
         lane = _divisor(s.hidden, LANE)
         packed = _packed("h", lane, s.hidden // lane)
-        out.append(f"CREATE OR REPLACE TEMP TABLE logits AS WITH x AS MATERIALIZED ({packed}), "
-                   f"n AS ({self._scale('h')}) "
-                   f"SELECT w.i, {_dots('w.c', 'x.c', s.hidden // lane)} * n.s AS v FROM model.head w, x, n")  # fmt: skip
+        ctes = f"x AS MATERIALIZED ({packed}), n AS ({self._scale('h')})"
+        out.append(f"CREATE OR REPLACE TEMP TABLE logits AS WITH {ctes} SELECT w.i, "
+                   f"{_dots('w.c', 'x.c', s.hidden // lane)} * n.s AS v FROM model.head w, x, n")  # fmt: skip
         return out
 
     def _scale(self, source: str) -> str:
