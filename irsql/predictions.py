@@ -48,5 +48,5 @@ def _predictions(module: Module, chosen: SelectLayout, target: Any) -> list[dict
 
 
 def tile_text(tile: ro.Tile | None) -> str:
-    """A tile in words: form, then lane x columns x segments."""
+    """A tile in words: form, then lane x columns x segments, which are rows of the axis for ``chunks``."""
     return "scalar rows" if tile is None else f"{tile.form} {tile.lane}x{tile.columns}x{tile.segments}"

@@ -173,7 +173,8 @@ class LayoutDefaults(Attribute):
     cores
         Cores the engine is expected to use.
     chunks
-        Most rows that a contracted axis in lanes may be cut into.
+        Most rows that a contracted axis in lanes may be cut into; more than 1 where they pay, which is where a hash
+        join copies lanes and a nested loop does not (``unhash-joins``).
     """
 
     carriers: tuple[str, ...] = ()

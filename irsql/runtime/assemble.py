@@ -45,7 +45,7 @@ class _Node:
 
 
 def tables(program: Program, stored: Stored, weights: Weights, names: Mapping[str, str]) -> Iterator[pa.Table]:
-    """The rows of a stored relation, in slices ordered by key.
+    """The rows of a stored relation, in slices of its first axis.
 
     Parameters
     ----------

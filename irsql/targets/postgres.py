@@ -288,7 +288,7 @@ class Postgres(Driver):
             self.execute("SET synchronous_commit = on")  # what is loaded is on disk before it gets its name
         if not self._is_there(schema):
             with self.transaction():  # two processes that both saw none would both create it, IF NOT EXISTS or not
-                self.rows("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCKS, schema])
+                self.rows("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCKS, f"create {schema}"])
                 self.execute(CONTROL.create_schema(schema, exists_ok=True))
         self._schemas[catalog] = schema
 

@@ -119,7 +119,9 @@ def _order(spec: TableSpec, axes: Sequence[_Axis]) -> tuple[list[int], list[Part
 
 
 def to_arrow(spec: TableSpec, array: Array, start: int = 0) -> pa.Table:
-    """A tensor, or a slice of its first axis, as rows in the layout of a table, ordered by key.
+    """A tensor, or a slice of its first axis, as rows in the layout of a table.
+
+    They are ordered by key, those of lanes by the number of the row of the axis first.
 
     Parameters
     ----------

@@ -2,11 +2,11 @@
 
 ``dot``: both operands are packed along the contracted axis, the product becomes a balanced sum of ``expr.dot`` over the
 columns, and the aggregate remains only over other reduced keys. With several segments each sums its share of the
-columns in a branch of a union, so that a short weight relation is scanned by several threads. ``chunks``: an axis with
-more terms than a row may have columns stands in several rows; they are joined, multiplied and summed. In both, rows of
-the weight may stand side by side as one, which then has a sum for each of them (columns of the result). ``wsum``: one
-operand is packed with its free axis in columns (and rows, for segments), each column is summed by itself, and the
-result is unpacked.
+columns in a branch of a union, so that a short weight relation is scanned by several threads. ``chunks``: the axis
+stands in several rows of columns, because a row may not have as many columns, or because few short lanes multiply
+faster; the rows are joined, multiplied and summed. In both, rows of the weight may stand side by side as one, which
+then has a sum for each of them (columns of the result). ``wsum``: one operand is packed with its free axis in columns
+(and rows, for segments), each column is summed by itself, and the result is unpacked.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 The contracted axis goes into lanes and columns of both operands (one ``dot`` a column) where it is static; without
 lanes into columns alone, and into several rows of them where it has more terms than a row may have columns. With lanes
-it may stand in several rows too, if the target says so: short lanes multiply fastest, and a column costs its planning
-once for all rows. Otherwise,
-as in P·V, a static free axis of one operand goes into columns and each is a weighted sum. Element-wise operators stay
-on scalar rows: at the sizes of one token their cost is small, and packing is explicit where it is needed.
+it may stand in several rows too, if the target says so and the rows of a stored weight are joined on nothing else:
+short lanes multiply fastest, and a column costs its planning once for all rows. Otherwise, as in P·V, a static free
+axis of one operand goes into columns and each is a weighted sum. Element-wise operators stay on scalar rows: at the
+sizes of one token their cost is small, and packing is explicit where it is needed.
 
 Where every reader of a product fixes the index on a free axis of the weight, as the two halves of a gated unit do, the
 rows of that axis may stand side by side as one row of the weight: then the product gives a column for each index, and
@@ -13,7 +13,8 @@ what was a join of its parts reads one row (the paper's ROW2COL, of rows that ar
 
 A stored relation or state has one layout for all its readers. So the contractions over one axis of it choose together:
 the layout of least time for a position that is read plus a position that is written, where a function counts by the new
-positions it computes. Segments are no part of what is stored; every contraction chooses its own.
+positions it computes. The segments of a sum are no part of what is stored, so every contraction chooses its own; rows
+of lanes are.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _KEYS = 20
 """Key columns that a join of two operands may have."""
 _SHORTEST = 16
 """Lane lengths that are tried: the powers of two from here on, and the whole axis up to what a lane can have."""
-_CHUNK_LANES, _CHUNK_COLUMNS = (32, 128), (4, 8, 16, 32)
+CHUNK_LANES, CHUNK_COLUMNS = (32, 128), (4, 8, 16, 32)
 """Shortest and longest lane, and the columns, that are tried for an axis in several rows of lanes."""
 _MOST_SUMS = 64
 """Most columns of a weighted sum that are tried."""
@@ -126,10 +127,11 @@ class SelectLayout(Pass):
     def _choose(self, places: list[_Place], target: Target, reads: Counter[str], ctx: PassContext) -> None:
         """One layout for contractions over the same axis of one relation; segments for each."""
         first = places[0].contraction
-        options = list(self._candidates(first, target))
+        chunks = target.layout.chunks if all(_can_do_without_hashing(p.contraction) for p in places) else 1
+        options = list(self._candidates(first, target, chunks))
         beside = self._beside(places, reads)
         if beside > 1:
-            options += self._candidates(first, target, beside)
+            options += self._candidates(first, target, chunks, beside)
         plans: list[tuple[float, list[tuple[float, ro.Tile]]]] = []
         for tiles in options:
             plan = [min(((_predict(p, t, target), t) for t in tiles), key=lambda x: x[0]) for p in places]
@@ -162,8 +164,11 @@ class SelectLayout(Pass):
         alone = name is not None and reads[name] == len(places)
         return int(str(extent)) if alone and int(str(extent)) <= self.beside else 1
 
-    def _candidates(self, c: Contraction, target: Target, beside: int = 1) -> Iterator[list[ro.Tile]]:
-        """Layouts of the operands, each with the tiles that differ in segments only."""
+    def _candidates(self, c: Contraction, target: Target, chunks: int, beside: int = 1) -> Iterator[list[ro.Tile]]:
+        """Layouts of the operands, each with the tiles that differ in segments only.
+
+        Lanes stand in at most ``chunks`` rows, and ``beside`` rows of the weight stand side by side.
+        """
         element = rel(c.aggregate.result).values[0].type
         if self.form == "scalar" or not (isinstance(element, ScalarType) and element.is_float):
             return  # an engine's inner product computes in floats; a sum of integers is exact
@@ -173,10 +178,7 @@ class SelectLayout(Pass):
             if beside == 1 or forced.form != "wsum":
                 yield [forced]
         elif axis is not None and int(str(axis.extent)) >= self.min_extent:
-            # a join on the rows' number alone can do without a hash table
-            alone = len(c.join.on.block.terminator.operands) == 1 and any(map(is_kept, c.join.inputs))
-            yield from self._dots(int(str(axis.extent)), target, self._carriers(c, target), beside,
-                                  target.layout.chunks if alone else 1)
+            yield from self._dots(int(str(axis.extent)), target, self._carriers(c, target), beside, chunks)
         elif beside == 1 and any(not isinstance(k.extent, int) for k in rel(c.project.result).keys):
             most = _widest(target)
             free = [f for f in c.free if isinstance(f.extent, int) and self.min_extent <= f.extent <= most]
@@ -192,7 +194,8 @@ class SelectLayout(Pass):
             return None
         said = re.fullmatch(r"(dot|chunks|wsum):(\d+)x(\d+)x(\d+)", self.tile)
         if said is None:
-            raise IRError(f"the option tile of select-layout is {self.tile!r}, expected FORM:LANExCOLUMNSxSEGMENTS")
+            raise IRError(f"the option tile of select-layout is {self.tile!r}, expected FORM:LANExCOLUMNSxSEGMENTS, "
+                          "where FORM is dot, chunks or wsum")
         lane, columns, segments = (int(n) for n in said.groups()[1:])
         if said[1] == "wsum":
             covered = any(f.extent == columns * segments for f in c.free)
@@ -237,9 +240,9 @@ class SelectLayout(Pass):
                     yield [ro.Tile("dot", -(-extent // columns), columns, segments, carrier, beside)
                            for segments in (1, 2, 4) if segments <= most]
         for rows in range(2, chunks + 1):
-            for columns in (n for n in _CHUNK_COLUMNS if extent % (rows * n) == 0):
+            for columns in (n for n in CHUNK_COLUMNS if n * beside <= self.max_columns and extent % (rows * n) == 0):
                 lane = extent // (rows * columns)
-                if _CHUNK_LANES[0] <= lane <= _CHUNK_LANES[1] and self.lane in (0, lane):
+                if CHUNK_LANES[0] <= lane <= min(CHUNK_LANES[1], longest) and self.lane in (0, lane):
                     yield from ([ro.Tile("chunks", lane, columns, rows, carrier, beside)] for carrier in carriers)
 
 
@@ -254,6 +257,11 @@ class _Place:
 
 def _predict(place: _Place, tile: ro.Tile, target: Target) -> float:
     return milliseconds(work(place.contraction, tile, place.sizes, target), form_of(tile), target.costs)
+
+
+def _can_do_without_hashing(c: Contraction) -> bool:
+    """Whether rows of a stored weight would be joined on the number of a row alone."""
+    return len(c.join.on.block.terminator.operands) == 1 and any(isinstance(v.owner, ro.Stored) for v in c.join.inputs)
 
 
 def _shared_storage(place: _Place, function: str) -> object:

@@ -45,6 +45,8 @@ class UnhashJoins(Pass):
                     continue
                 name = op.result.name or "a select"
                 found, others = _equalities(op, numbers)
+                if not found:
+                    continue
                 if ctx.target is None or ctx.target.layout.chunks == 1:
                     ctx.remark("missed", op, f"{name} joins rows of lanes by their numbers",
                                "the target is not said to copy lanes when it hashes")
@@ -72,15 +74,20 @@ def _equalities(op: so.Select, numbers: set[frozenset[tuple[int, str]]]) -> tupl
     """Conditions that such numbers are equal, and others that could be hashed for the same inputs."""
     found: list[ex.Compare] = []
     others: list[ex.Compare] = []
+    pairs = {frozenset(i for i, _ in pair) for pair in numbers}
     for value in op.where.block.terminator.operands:
         c = value.owner
         if isinstance(c, ex.Compare) and c.kind == "eq":
             left, right = columns_in(c.lhs), columns_in(c.rhs)
             if frozenset(left | right) in numbers and len(left) == len(right) == 1:
                 found.append(c)
-            elif {frozenset(i for i, _ in pair) for pair in numbers} & {frozenset(i for i, _ in left | right)}:
+            elif {frozenset({i, j}) for i, _ in left for j, _ in right} & pairs and not _inputs(left) & _inputs(right):
                 others.append(c)
     return found, others
+
+
+def _inputs(columns: set[tuple[int, str]]) -> set[int]:
+    return {i for i, _ in columns}
 
 
 def _number(value: Value) -> str:

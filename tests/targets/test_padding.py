@@ -28,6 +28,20 @@ def test_products_of_padded_rows(target: str, tile: str, tmp_path: Path) -> None
     assert len(probe.seconds) == 1
 
 
+@pytest.mark.parametrize(("tile", "join"), [("chunks:4x1x3", "Blockwise Nl Join"), ("dot:4x3x1", "Cross Product")])
+def test_rows_of_lanes_are_not_hashed_by_duckdb(tile: str, join: str, tmp_path: Path) -> None:
+    """What unhash-joins is for is the engine's to do: a version that sees through it would copy lanes again."""
+    probe = Probe.of(Shape(2, 12, 12), f"tile={tile}", "duckdb")
+    with loaded([probe], "duckdb", tmp_path / "rows.db") as db:
+        function = probe.program.functions["forward"]
+        db.execute(db.control.create_spec(function.inputs[0]))
+        (statement,) = (s for s in function.statements if "INNER_PRODUCT" in s.sql)
+        query = statement.sql.partition(" AS ")[2]
+        plan = "".join(text for row in db.rows(f"EXPLAIN {query}") for text in row)
+    assert join in plan
+    assert "Hash Join" not in plan
+
+
 @pytest.mark.parametrize("target", sorted(set(TARGETS) - set(LANES)))
 def test_lanes_where_there_are_none(target: str) -> None:
     with pytest.raises(IRError, match=f"the option tile of select-layout asks for lanes, which {target} has not"):

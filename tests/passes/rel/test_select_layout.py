@@ -50,21 +50,24 @@ def module(target: Target = TARGET) -> Module:
     return m
 
 
-def heads(target: Target) -> Module:
-    """``y[h, n] = Σ_k x[h, k] W[h, n, k]``."""
+def heads(target: Target, readers: str = "h") -> Module:
+    """A function a reader of one weight: ``y[h, n] = Σ_k x[h, k] W[h, n, k]``, or ``Σ_k x[k] W[h, n, k]`` (``a``)."""
     m, load = Module.empty(stage="tir"), Func.build("load", [])
     weight = TensorType((4, OUTPUTS, INNER), F32)
     loaded = Builder(load.block).insert(ti.Parameter(parameter="w", result_types=[weight])).result
     Builder(load.block).insert(ti.Store(loaded, store="w"))
     load.ret()
     m.add(load)
-    func = Func.build("forward", [("x", TensorType((4, INNER), F32))], args=[ArgInfo()])
-    b, select = Builder(func.block), AffineMap.select
-    w = b.insert(ti.Stored(store="w", result_types=[weight])).result
-    maps = (select(3, (0, 2)), select(3, (0, 1, 2)), select(3, (0, 1)))
-    func.ret(b.insert(ti.Contract(func.block.args[0], w, maps=maps, bounds=(4, OUTPUTS, INNER),
-                                  result_types=[TensorType((4, OUTPUTS), F32)])).result)
-    m.add(func)
+    for reader in readers:
+        of_head = reader == "h"
+        given = TensorType((4, INNER) if of_head else (INNER,), F32)
+        func = Func.build(reader, [("x", given)], args=[ArgInfo()])
+        b, select = Builder(func.block), AffineMap.select
+        w = b.insert(ti.Stored(store="w", result_types=[weight])).result
+        maps = (select(3, (0, 2) if of_head else (2,)), select(3, (0, 1, 2)), select(3, (0, 1)))
+        func.ret(b.insert(ti.Contract(func.block.args[0], w, maps=maps, bounds=(4, OUTPUTS, INNER),
+                                      result_types=[TensorType((4, OUTPUTS), F32)])).result)
+        m.add(func)
     attach(m, target)
     run(m, ConvertTirToRel())
     return m
@@ -169,12 +172,20 @@ def test_counts_of_rows_of_lanes() -> None:
                            bytes=4 * macs / 2, packed=INNER)  # two cores have 2,048 rows each
 
 
-def test_no_rows_of_lanes_where_the_join_has_other_keys() -> None:
+@pytest.mark.parametrize(("readers", "form"), [("a", "chunks"), ("h", "dot"), ("ah", "dot"), ("ha", "dot")])
+def test_no_rows_of_lanes_where_a_join_has_other_keys(readers: str, form: str) -> None:
     """A product a head: the heads are hashed anyway, and every row would be tried with the rows of all numbers."""
-    m = heads(ROWS)
+    m = heads(ROWS, readers)
     run(m, SelectLayout())
-    assert [op.tile.form for op in m.functions["forward"].block.ops if isinstance(op, ro.Aggregate) and op.tile] == [
-        "dot"]
+    found = [op.tile for r in readers for op in m.functions[r].block.ops if isinstance(op, ro.Aggregate)]
+    assert [t.form for t in found if t] == [form] * len(readers)
+
+
+@pytest.mark.parametrize("columns", [3, 4, 8])
+def test_columns_of_rows_of_lanes_have_a_limit(columns: int) -> None:
+    m = module(ROWS)
+    run(m, SelectLayout(max_columns=columns))
+    assert all(t is not None and t.columns <= columns for t in tiles(m))
 
 
 def test_a_tile_can_be_forced() -> None:

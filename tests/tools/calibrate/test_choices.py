@@ -35,6 +35,7 @@ def test_the_choice_is_the_compilers_own() -> None:
     target = backend("duckdb").target
     layouts = list(choices.layouts(Shape(1, 64, 256), target))
     assert len(layouts) == len(set(layouts)) >= 20
+    assert "tile=chunks:32x4x2" in layouts
     probes = [Probe.of(SMALL, layout, "duckdb") for layout in ("", "form=scalar", "tile=dot:10x4x1")]
     for probe, seconds in zip(probes, (0.003, 0.009, 0.002), strict=True):
         probe.seconds.append(seconds)

@@ -37,6 +37,12 @@ def test_the_columns_of_a_weighted_sum_are_no_terms(probes: list[Probe]) -> None
     assert not any(p.work.sums for p in probes if p.form != "wsum")
 
 
+def test_rows_of_lanes_are_measured(probes: list[Probe]) -> None:
+    rows = [p for p in probes if p.tile.startswith("chunks ")]
+    assert len({p.tile.split("x")[1] for p in rows}) >= 3  # columns
+    assert all(p.form == "list" and p.work.grouped for p in rows)
+
+
 def test_noise_moves_predictions_little(probes: list[Probe]) -> None:
     rng = np.random.default_rng(0)
     for probe in probes:
