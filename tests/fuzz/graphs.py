@@ -39,6 +39,7 @@ class RandomGraph(nn.Module):
 
     def __init__(self, seed: int, length: int = 10) -> None:
         super().__init__()
+        self.seed = seed
         self.steps: list[Step] = []
         rng = random.Random(seed)
         a, b, c = (rng.choice(EXTENTS) for _ in range(3))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from irsql.compile import compile_module
+from irsql.compile import compile_module, pipeline
 from irsql.compiled import Compiled
 from irsql.frontend.export import capture
 from irsql.frontend.importer import import_captured
@@ -22,7 +22,7 @@ from irsql.ir.interp import Array, Interpreter
 from irsql.ir.parser import parse_module
 from irsql.ir.printer import print_op
 from irsql.ir.verifier import verify
-from irsql.targets.base import driver
+from irsql.targets.base import backend, driver
 from irsql.targets.control import MODEL, STATE
 from irsql.targets.tables import from_arrow, to_arrow
 from tests.models.importing import bind, compare
@@ -73,11 +73,12 @@ def check_everywhere(
     tolerance: float = 5e-6,
     least: float = 1e-30,
     targets: Sequence[str] = ("duckdb",),
+    lanes: str = "",
 ) -> None:
     """Compile ``source`` and compare targets and the interpreters of ``stages`` with eager on ``args`` and ``others``.
 
-    The stages are those of the first target. The error of floats is relative to the largest of the result, or to
-    ``least`` where that is more.
+    The stages are those of the first target. ``lanes`` are options of ``select-layout`` for targets that have lanes. The
+    error of floats is relative to the largest of the result, or to ``least`` where that is more.
 
     Raises
     ------
@@ -90,8 +91,9 @@ def check_everywhere(
     texts = _Texts()
     compiled: dict[str, Compiled] = {}
     for n, target in enumerate(targets):
+        layout = lanes if backend(target).target.layout.carriers else ""
         compilation = compile_module(import_captured(captured), target, weights=arrays,
-                                     instruments=[] if n else [texts])  # fmt: skip
+                                     instruments=[] if n else [texts], pipeline_text=pipeline(layout, target))
         compiled[target] = Compiled(compilation, captured, weights)
     wanted_stages = dict.fromkeys(("tir", *stages))
     modules = {stage: parse_module(texts.of[stage], resources=texts.resources) for stage in wanted_stages}
