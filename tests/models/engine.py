@@ -77,8 +77,8 @@ def check_everywhere(
 ) -> None:
     """Compile ``source`` and compare targets and the interpreters of ``stages`` with eager on ``args`` and ``others``.
 
-    The stages are those of the first target. ``lanes`` are options of ``select-layout`` for targets that have lanes. The
-    error of floats is relative to the largest of the result, or to ``least`` where that is more.
+    The stages are those of the first target. ``lanes`` are options of ``select-layout`` for targets that have lanes.
+    The error of floats is relative to the largest of the result, or to ``least`` where that is more.
 
     Raises
     ------
