@@ -99,6 +99,21 @@ def test_products_that_meet_element_by_element(target: str) -> None:
 
 
 @everywhere
+@pytest.mark.parametrize("width", [1024, 1031])
+def test_wide_products_in_the_layouts_that_are_chosen(target: str, width: int) -> None:
+    """Axes as long as a model's; DuckDB's lanes stand in several rows where the axis can be cut, also side by side."""
+    module = seeded(Gated(width))
+    compiled = compiles(module, [normal(4, width)], {"x": {0: "B"}}, target)
+    for batch in (0, 1, 7):
+        agree(module, compiled, normal(batch, width, seed=batch))
+    if target == "duckdb":
+        cut = {s.table.extents: {p.axis for p in s.table.parts if p.place == "column"}
+               for s in compiled.program.stored if len(s.table.keys) == 2 and s.table.extents[-1] == width}
+        # the first has the rows of both its products side by side; 13 rows are not worth it, and no cut divides 1,031
+        assert cut == ({(1024, 2, 1024): {1, 2}, (1024, 1024): {1}} if width == 1024 else {})
+
+
+@everywhere
 @pytest.mark.parametrize("least", [0, 1])
 def test_factors_that_come_out_of_sums(least: int, target: str) -> None:
     """The scale of a norm, and where it always has a term the sum of a softmax; an empty average is 0."""

@@ -94,11 +94,12 @@ def test_greedy_ids_and_logits(name: str, tmp_path: Path) -> None:
         assert max(errors) <= TOLERANCE, errors
 
 
-def test_prompts_of_different_lengths_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", ["", "tile=chunks:5x2x6"])
+def test_prompts_of_different_lengths_together(layout: str, tmp_path: Path) -> None:
     """A batch gives each of its sequences what it gets alone."""
     model = decidable_llama(llama_config(**ODD, **heads(3, 1, 10)), PROMPT, STEPS)
     prompts = [PROMPT, (4,), (8, 1, 90, 17, 3, 3, 20, 61, 2, 11, 40)]
-    with Model.open(database(model, tmp_path), threads=1) as db:
+    with Model.open(database(model, tmp_path, layout=layout), threads=1) as db:
         db.set_stops(())
         together = continue_together(db, prompts, 24)
         for prompt, ids in zip(prompts, together, strict=True):

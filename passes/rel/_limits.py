@@ -15,6 +15,7 @@ from irsql.dialects.rel.types import RelType, Val, rel
 from irsql.ir.attributes import ScalarType
 from irsql.ir.cleanup import erase_dead
 from irsql.ir.core import Block, Builder, Op, Value
+from irsql.passes.rel.prune_columns import drop_yields, read_columns
 
 Reader = ro.Project | ro.Aggregate
 """Ops that may read a projection instead of their operand."""
@@ -121,13 +122,16 @@ def fit(op: Reader, bounds: Bounds) -> int:
         return 0
     levels = _levels(block, cut)
     names = _names(rel(op.x), cut)
-    for level in range(1, max(levels.values()) + 1):
-        _insert_level(op, [v for v in cut if levels[v] == level], names, levels)
+    added = [_insert_level(op, [v for v in cut if levels[v] == level], names, levels)
+             for level in range(1, max(levels.values()) + 1)]  # fmt: skip
     for v in cut:
         column = ex.Exprs(Builder(block, block.ops[0])).col(names[v], v.type)
         v.replace_all_uses_with(column)
-    erase_dead(block)
-    return max(levels.values())
+    reader: Reader = op
+    for project in reversed(added):  # what was only needed for a cut value goes no further than its projection
+        drop_yields(project, {c for _, c in read_columns(reader.body)})
+        reader = project
+    return len(added)
 
 
 def _cuts(block: Block, bounds: Bounds) -> list[Value]:
@@ -166,8 +170,9 @@ def _names(type_: RelType, cut: Sequence[Value]) -> dict[Value, str]:
     return {v: next(free) for v in cut}
 
 
-def _insert_level(op: Reader, computed: Sequence[Value], names: dict[Value, str], levels: dict[Value, int]) -> None:
-    """A projection before ``op`` that adds the columns ``computed``."""
+def _insert_level(op: Reader, computed: Sequence[Value], names: dict[Value, str],
+                  levels: dict[Value, int]) -> ro.Project:
+    """A projection before ``op`` that adds the columns ``computed`` to all there are."""
     source = rel(op.x)
     block = op.body.block
     wanted = set(computed)
@@ -190,3 +195,4 @@ def _insert_level(op: Reader, computed: Sequence[Value], names: dict[Value, str]
     t = RelType(source.keys, (*source.values, *added), source.partial)
     made = Builder.before_op(op).insert(ro.Project(op.x, body=body, result_types=[t]))
     op.set_operand(0, made.result)
+    return made

@@ -68,13 +68,13 @@ def _values(type_: RelType) -> list[str]:
     return [v.name for v in type_.values]
 
 
-def _read(region: Region) -> set[tuple[int, str]]:
+def read_columns(region: Region) -> set[tuple[int, str]]:
     """``(input, column)`` of the columns a region reads, of live expressions only."""
     erase_dead(region.block)
     return {(op.input, op.column) for op in region.block.ops if isinstance(op, ex.Col)}
 
 
-def _drop_yields(op: ro.Project | ro.Aggregate, wanted: set[str]) -> None:
+def drop_yields(op: ro.Project | ro.Aggregate, wanted: set[str]) -> None:
     """Drop the value columns of a projection or an aggregate that are not wanted."""
     t = rel(op.result)
     if t.layout is not None or set(_values(t)) <= wanted:
@@ -128,20 +128,20 @@ class _Pruner:
         """Note what ``op`` reads of its operands, given what is read of its result."""
         match op:
             case ro.Project() | ro.Aggregate():
-                _drop_yields(op, self.of(op.result))
-                self.need(op.x, {c for _, c in _read(op.body)})
+                drop_yields(op, self.of(op.result))
+                self.need(op.x, {c for _, c in read_columns(op.body)})
             case ro.Filter():
-                self.need(op.x, self.of(op.result) | {c for _, c in _read(op.body)})
+                self.need(op.x, self.of(op.result) | {c for _, c in read_columns(op.body)})
             case ro.Window():
                 added = rel(op.result).values[-1].name
                 self.need(op.x, self.of(op.result) - {added})
                 if added in self.of(op.result):
-                    self.need(op.x, {c for _, c in _read(op.body)})
+                    self.need(op.x, {c for _, c in read_columns(op.body)})
             case ro.Join():
                 names = _values(rel(op.result))
                 inputs = [(i, c) for i, v in enumerate(op.inputs) for c in _values(rel(v))]
                 self.sources[op] = dict(zip(inputs, names, strict=True))
-                read = _read(op.on) | {origin(op, c) for c in self.of(op.result)}
+                read = read_columns(op.on) | {origin(op, c) for c in self.of(op.result)}
                 for i, v in enumerate(op.inputs):
                     self.need(v, {c for j, c in read if j == i})
             case ro.Complete():

@@ -41,12 +41,12 @@ class Deep(nn.Module):
 
 
 class Gated(nn.Module):
-    """A gated feed-forward block beside a residual, and three products that meet, all of one input of width 19."""
+    """A gated feed-forward block beside a residual, and three products that meet, all of one input of one width."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 19) -> None:
         super().__init__()
-        self.gate, self.up, self.down = nn.Linear(19, 13), nn.Linear(19, 13), nn.Linear(13, 19)
-        self.a, self.b, self.c = (nn.Linear(19, 19, bias=False) for _ in range(3))
+        self.gate, self.up, self.down = nn.Linear(width, 13), nn.Linear(width, 13), nn.Linear(13, width)
+        self.a, self.b, self.c = (nn.Linear(width, width, bias=False) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         gated = x + self.down(F.silu(self.gate(x)) * self.up(x))

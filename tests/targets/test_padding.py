@@ -12,14 +12,14 @@ from irsql.tools.calibrate.probe import Probe, Shape, loaded, measure
 from tests.models.targets import TARGETS
 
 PADDED = ("dot:4x3x1", "dot:4x3x2", "dot:4x4x1", "dot:4x4x2", "dot:3x8x2", "dot:2x16x4", "dot:0x16x1", "dot:0x16x2",
-          "chunks:4x1x3", "chunks:2x3x2")
+          "chunks:4x1x3", "chunks:2x3x2", "chunks:0x4x3")
 
 
 LANES = [t for t in TARGETS if backend(t).target.layout.carriers]
 
 
 @pytest.mark.parametrize(("target", "tile"), [(target, tile) for target in TARGETS for tile in PADDED
-                                              if target in LANES or tile.startswith("dot:0")])
+                                              if target in LANES or ":0x" in tile])
 def test_products_of_padded_rows(target: str, tile: str, tmp_path: Path) -> None:
     probe = Probe.of(Shape(2, 12, 10), f"tile={tile}", target)
     assert probe.tile == tile.replace(":", " ")

@@ -146,6 +146,26 @@ def test_deep_expressions_are_split(limit: int) -> None:
     assert len(ops_of(m, ro.Project)) == -(-60 // limit)
 
 
+@pytest.mark.parametrize("limit", [4, 7])
+def test_projections_that_are_added_keep_what_is_read(limit: int) -> None:
+    """An engine may write them to disk: the columns of a product's join, hundreds, end where their sum is named."""
+    p = Program([(name, TensorType((B, 3), F32), ArgInfo()) for name in "xyz"], {"B": (0, 9)})
+
+    def body(e: ex.Exprs) -> Value:
+        v = e.binary("mul", e.args[0], e.args[1])
+        for n in range(30):  # the last input is read at the end alone
+            v = e.binary("add", e.binary("mul", v, e.const(0.5, F32)), e.const(float(n), F32))
+        return e.binary("add", v, e.args[2])
+
+    m = legalised(p, target(limits=Limits(max_expression_depth=limit)), p.t.elementwise(p.args, body))
+    *added, last = ops_of(m, ro.Project)
+    assert len(added) > 3
+    for project, reader in zip(added, [*added[1:], last], strict=True):
+        read = {op.column for op in reader.body.block.ops if isinstance(op, ex.Col)}
+        assert {v.name for v in rel(project.result).values} <= read
+        assert len(rel(project.result).values) == 2  # what was computed, and z
+
+
 def test_long_sums_are_split_and_balanced() -> None:
     p = Program([("x", TensorType((B, 3), F32), ArgInfo())], {"B": (0, 9)})
 
