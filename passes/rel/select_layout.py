@@ -41,10 +41,19 @@ _KEYS = 20
 """Key columns that a join of two operands may have."""
 _SHORTEST = 16
 """Lane lengths that are tried: the powers of two from here on, and the whole axis up to what a lane can have."""
-CHUNK_LANES, CHUNK_COLUMNS = (32, 128), (4, 8, 16, 32)
-"""Shortest and longest lane, and the columns, that are tried for an axis in several rows of lanes."""
+_CHUNK_LANES, _CHUNK_COLUMNS = range(32, 129), (4, 8, 16, 32)
+"""Lanes and columns that are tried for an axis in several rows of lanes."""
 _MOST_SUMS = 64
 """Most columns of a weighted sum that are tried."""
+
+
+def rows_of_lanes(extent: int, most: int) -> Iterator[tuple[int, int, int]]:
+    """Lane length, columns and rows of the cuts of an axis into 2 to ``most`` rows that leave nothing over."""
+    for rows in range(2, most + 1):
+        for columns in _CHUNK_COLUMNS:
+            lane, rest = divmod(extent, rows * columns)
+            if not rest and lane in _CHUNK_LANES:
+                yield lane, columns, rows
 
 
 @attrs.frozen
@@ -239,11 +248,9 @@ class SelectLayout(Pass):
                 for carrier in carriers:
                     yield [ro.Tile("dot", -(-extent // columns), columns, segments, carrier, beside)
                            for segments in (1, 2, 4) if segments <= most]
-        for rows in range(2, chunks + 1):
-            for columns in (n for n in CHUNK_COLUMNS if n * beside <= self.max_columns and extent % (rows * n) == 0):
-                lane = extent // (rows * columns)
-                if CHUNK_LANES[0] <= lane <= min(CHUNK_LANES[1], longest) and self.lane in (0, lane):
-                    yield from ([ro.Tile("chunks", lane, columns, rows, carrier, beside)] for carrier in carriers)
+        for lane, columns, rows in rows_of_lanes(extent, chunks):
+            if lane <= longest and self.lane in (0, lane) and columns * beside <= self.max_columns:
+                yield from ([ro.Tile("chunks", lane, columns, rows, carrier, beside)] for carrier in carriers)
 
 
 @attrs.frozen(eq=False)

@@ -16,7 +16,7 @@ import attrs
 from tqdm import tqdm
 
 from irsql.ir.target import Costs, Target
-from irsql.passes.rel.select_layout import CHUNK_COLUMNS, CHUNK_LANES
+from irsql.passes.rel.select_layout import rows_of_lanes
 from irsql.targets.base import backend, runnable
 from irsql.targets.calibration import calibrated
 from irsql.tools.calibrate.fit import kendall_tau, predicted
@@ -43,10 +43,7 @@ def layouts(shape: Shape, target: Target) -> Iterator[str]:
     for n in COLUMNS:
         for segments in (1, 2) if n >= 4 and target.layout.cores > 1 else (1,):
             yield f"tile=dot:{-(-shape.inner // n)}x{n}x{segments}"
-    for rows in range(2, target.layout.chunks + 1):
-        for n in (n for n in CHUNK_COLUMNS if shape.inner % (n * rows) == 0):
-            if CHUNK_LANES[0] <= shape.inner // (n * rows) <= CHUNK_LANES[1]:
-                yield f"tile=chunks:{shape.inner // (n * rows)}x{n}x{rows}"
+    yield from (f"tile=chunks:{lane}x{n}x{rows}" for lane, n, rows in rows_of_lanes(shape.inner, target.layout.chunks))
 
 
 @attrs.frozen

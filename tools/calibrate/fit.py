@@ -14,7 +14,7 @@ import numpy as np
 
 from irsql.ir.target import Costs, Target
 from irsql.passes.rel._cost import milliseconds
-from irsql.passes.rel.select_layout import SelectLayout
+from irsql.passes.rel.select_layout import SelectLayout, rows_of_lanes
 from irsql.tools.calibrate.probe import Probe, Shape
 
 COLUMNS = {"statement_ms": "statements", "term_us": "terms", "sum_us": "sums", "call_ns": "calls",
@@ -23,7 +23,7 @@ COLUMNS = {"statement_ms": "statements", "term_us": "terms", "sum_us": "sums", "
 """Coefficient to what it multiplies."""
 LANES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 CHUNKS = ((32, 8), (64, 4), (64, 8), (64, 16), (128, 8))
-"""Lanes and columns of rows that an axis is cut into, where an engine can multiply lanes of several rows."""
+"""Lanes and columns of the rows of lanes that are measured: enough to tell their costs apart."""
 SHAPES = (Shape(1, 1024, 1024), Shape(1, 4096, 512), Shape(1, 512, 4096), Shape(1, 128, 128), Shape(16, 2048, 256),
           Shape(16, 512, 2048))  # fmt: skip
 SUMS = (Shape(8, 64, 512, sums=True), Shape(32, 64, 512, sums=True))
@@ -43,9 +43,8 @@ def layouts(target: Target) -> Iterator[tuple[Shape, str]]:
             for segments in (1, 2) if n >= 8 and target.layout.cores > 1 else (1,):
                 if n <= most:
                     yield shape, f"tile=dot:{-(-shape.inner // n)}x{n}x{segments}"
-        for lane, columns in CHUNKS:
-            rows, rest = divmod(shape.inner, lane * columns)
-            if not rest and 1 < rows <= target.layout.chunks:
+        for lane, columns, rows in rows_of_lanes(shape.inner, target.layout.chunks):
+            if (lane, columns) in CHUNKS:
                 yield shape, f"tile=chunks:{lane}x{columns}x{rows}"
     for shape in SUMS:
         yield shape, "form=scalar"
